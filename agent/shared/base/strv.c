@@ -141,6 +141,17 @@ char *path_join(const char *directory, const char *name)
     return xasprintf("%s%s%s", directory, str_ends_with(directory, "/") ? "" : "/", name);
 }
 
+char *path_absolute(const char *path)
+{
+    if (*path == '/')
+        return xstrdup(path);
+    _cleanup_free_ char *here = getcwd(NULL, 0);
+    const char *directory = here ? here : "/";
+    while (str_starts_with(path, "./"))
+        path += strspn(path + 1, "/") + 1;
+    return !*path || !strcmp(path, ".") ? xstrdup(directory) : path_join(directory, path);
+}
+
 char *path_directory(const char *path)
 {
     const char *slash = strrchr(path, '/');

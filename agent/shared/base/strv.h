@@ -32,6 +32,8 @@ bool str_ends_with(const char *s, const char *suffix);
 const char *str_nearest(const char *s, const char *const *candidates, size_t count);
 /* Joins with one slash unless `name` is absolute. malloc'ed. */
 char *path_join(const char *directory, const char *name);
+/* Relative to the current directory unless absolute. malloc'ed. */
+char *path_absolute(const char *path);
 /* Directory part without the final slash ("." when there is none). malloc'ed. */
 char *path_directory(const char *path);
 

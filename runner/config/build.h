@@ -1,0 +1,20 @@
+/* The `build` command of a profile. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "config/config.h"
+
+struct build_options {
+    bool skip;           /* --no-build: nothing runs, the output directory must be there */
+    const char *run_dir; /* private directory shared by all processes of this run; NULL: the command
+                            always runs */
+};
+
+/* Makes the output directory and runs the command, once per run whichever process comes first: the
+ * outcome is kept in run_dir, a failure too. Other runs wait on a lock file in the build directory.
+ * Blocks for as long as the command takes; a process with an event loop calls it in a child first,
+ * and then itself, which finds the outcome. Nothing to do is success. */
+int profile_build(const struct profile *p, const struct environment *env,
+                  const struct build_options *options, struct err *e);
