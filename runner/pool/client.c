@@ -1,0 +1,112 @@
+/* Frames of events/event.h both ways. Out: events, `pool_acquire` {what, memory_bytes, cpus} and `pool_release`.
+ * In: `pool_granted` {} or `pool_refused` {message, hint}, one for each acquire; a process asks one at a time. */
+#include "pool/client.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "events/event.h"
+
+struct pool_client {
+    struct loop *loop;
+    int fd;
+    struct source *source;
+    struct buf input;
+    bool answered, granted;
+    struct err refusal;
+};
+
+static void take_event(struct pool_client *c, const struct event *ev)
+{
+    if (event_is(ev, "pool_granted")) {
+        c->granted = c->answered = true;
+    } else if (event_is(ev, "pool_refused")) {
+        _cleanup_free_ char *message = payload_string(ev->payload, "message");
+        _cleanup_free_ char *hint = payload_string(ev->payload, "hint");
+        err_set(&c->refusal, ENOMEM, "%s", message);
+        if (*hint)
+            err_hint(&c->refusal, "%s", hint);
+        c->answered = true;
+    }
+}
+
+static void on_readable(struct source *s, uint32_t events, void *arg)
+{
+    struct pool_client *c = arg;
+    (void)s, (void)events;
+    uint8_t *to = buf_reserve(&c->input, 4096);
+    ssize_t got = to ? recv(c->fd, to, 4096, MSG_DONTWAIT) : 0;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0)
+        _exit(1);
+    buf_commit(&c->input, (size_t)got);
+    struct event ev;
+    int found;
+    while ((found = event_next(&c->input, &ev, NULL)) > 0) {
+        take_event(c, &ev);
+        buf_consume(&c->input, ev.frame.len);
+    }
+    if (found < 0)
+        _exit(1);
+}
+
+struct pool_client *pool_client_new(struct loop *loop, int fd)
+{
+    struct pool_client *c = xnew0(struct pool_client);
+    c->loop = loop;
+    c->fd = fd;
+    c->input = BUF_INIT(65536);
+    c->source = loop_add_fd(loop, fd, EPOLLIN, on_readable, c);
+    return c;
+}
+
+void pool_client_free(struct pool_client *c)
+{
+    if (!c)
+        return;
+    source_remove(c->source);
+    close_fd(&c->fd);
+    buf_done(&c->input);
+    err_clear(&c->refusal);
+    free(c);
+}
+
+void pool_client_emit(struct pool_client *c, const char *kind, const struct buf *payload)
+{
+    if (!event_write(c->fd, kind, payload))
+        _exit(1);
+}
+
+static void send_amount(struct pool_client *c, const char *kind, const char *what, uint64_t memory_bytes,
+                        unsigned cpus)
+{
+    _cleanup_buf_ struct buf payload = BUF_INIT(256);
+    struct packer p = {.to = &payload};
+    pack_map(&p, 3);
+    pack_str(&p, "what");
+    pack_str(&p, what);
+    pack_str(&p, "memory_bytes");
+    pack_uint(&p, memory_bytes);
+    pack_str(&p, "cpus");
+    pack_uint(&p, cpus);
+    pool_client_emit(c, kind, &payload);
+}
+
+int pool_client_acquire(struct pool_client *c, const char *what, uint64_t memory_bytes, unsigned cpus,
+                        struct err *e)
+{
+    c->answered = c->granted = false;
+    send_amount(c, "pool_acquire", what, memory_bytes, cpus);
+    if (loop_wait(c->loop, &c->answered, DEADLINE_NONE) < 0)
+        return err_set(e, errno, "interrupted while waiting for the pool");
+    return c->granted ? 0 : err_move(e, &c->refusal);
+}
+
+void pool_client_release(struct pool_client *c, uint64_t memory_bytes, unsigned cpus)
+{
+    send_amount(c, "pool_release", "boot", memory_bytes, cpus);
+}

@@ -1,0 +1,23 @@
+/* The test file's end of its link to the dispatcher: emits events, and asks the pool for memory and CPUs. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "loop/loop.h"
+
+struct pool_client;
+
+/* Takes `fd`, a stream socket. */
+struct pool_client *pool_client_new(struct loop *loop, int fd);
+void pool_client_free(struct pool_client *c);
+DEFINE_CLEANUP(struct pool_client, pool_client_free)
+
+/* `payload` is a packed map. A dispatcher that is gone ends this process: nobody wants its results. */
+void pool_client_emit(struct pool_client *c, const char *kind, const struct buf *payload);
+/* Asks for resources and waits for them (no deadline: waiting for the pool counts for nobody, but the loop may be
+ * interrupted). `what` tells apart "claim" and "boot". Refused when the pool could never give them. */
+int pool_client_acquire(struct pool_client *c, const char *what, uint64_t memory_bytes, unsigned cpus,
+                        struct err *e);
+void pool_client_release(struct pool_client *c, uint64_t memory_bytes, unsigned cpus);

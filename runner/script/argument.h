@@ -1,0 +1,36 @@
+/* Arguments of Lua calls: positions, option tables, durations, sizes, byte strings. All raise on bad input. */
+#pragma once
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* The whole chunk name of a frame ("tests/x.test.lua"), not Lua's shortened one. `buffer` may be used. */
+const char *chunk_name(const lua_Debug *ar);
+/* Pushes "<file>:<line>: " of the innermost Lua function at `level` or above; "" when there is none. */
+void push_position(lua_State *L, int level);
+
+/* Raise with the position of the caller in Lua. raise_err takes the error's message (and drops the error). */
+int raise_format(lua_State *L, const char *format, ...);
+int raise_err(lua_State *L, struct err *e);
+
+/* Raises when the table at `index` has a key not in the NULL-terminated `accepted`, or is no table. nil is fine. */
+void check_options(lua_State *L, int index, const char *call, const char *const *accepted);
+
+/* Duration at `index` (number of seconds or text), in ns; `what` heads the message. Negative raises. */
+int64_t check_duration(lua_State *L, int index, const char *what);
+uint64_t check_size(lua_State *L, int index, const char *what);
+/* String without NUL bytes. */
+const char *check_path(lua_State *L, int index, const char *what);
+
+/* Fields of an option table (or nil): each returns whether the key is there. The value stays on the Lua stack
+ * nowhere: strings are anchored by the table. */
+bool option_string(lua_State *L, int index, const char *call, const char *key, const char **ret, size_t *ret_size);
+bool option_boolean(lua_State *L, int index, const char *call, const char *key, bool *ret);
+bool option_integer(lua_State *L, int index, const char *call, const char *key, int64_t *ret);
+bool option_duration(lua_State *L, int index, const char *call, const char *key, int64_t *ret_ns);
+bool option_size(lua_State *L, int index, const char *call, const char *key, uint64_t *ret);

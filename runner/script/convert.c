@@ -1,0 +1,129 @@
+#include "script/convert.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "script/utf8.h"
+
+struct conversion {
+    lua_State *L;
+    struct packer *p;
+    enum convert_text text;
+};
+
+static void pack(struct conversion *c, int index, const char *path, int level);
+
+static void pack_text(struct conversion *c, const char *s, size_t n)
+{
+    size_t bad = utf8_invalid_offset(s, n);
+    if (bad == n) {
+        pack_strn(c->p, s, n);
+        return;
+    }
+    if (c->text == CONVERT_BYTES) {
+        pack_bin(c->p, s, n);
+        return;
+    }
+    luaL_Buffer b;
+    luaL_buffinit(c->L, &b);
+    while (bad < n) {
+        luaL_addlstring(&b, s, bad);
+        luaL_addstring(&b, "\xef\xbf\xbd");
+        s += bad + 1;
+        n -= bad + 1;
+        bad = utf8_invalid_offset(s, n);
+    }
+    luaL_addlstring(&b, s, n);
+    luaL_pushresult(&b);
+    const char *fixed = lua_tolstring(c->L, -1, &n);
+    pack_strn(c->p, fixed, n);
+    lua_pop(c->L, 1);
+}
+
+static uint32_t count_pairs(lua_State *L, int index)
+{
+    uint32_t n = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        n++;
+    return n;
+}
+
+static bool is_sequence(lua_State *L, int index, uint32_t pairs)
+{
+    for (uint32_t i = 1; i <= pairs; i++) {
+        int type = lua_rawgeti(L, index, i);
+        lua_pop(L, 1);
+        if (type == LUA_TNIL)
+            return false;
+    }
+    return pairs > 0;
+}
+
+static void pack_table(struct conversion *c, int index, const char *path, int level)
+{
+    lua_State *L = c->L;
+    char inner[512];
+    if (level > CONVERT_LEVELS)
+        luaL_error(L, "%s: more than %d levels, or a cycle", path, CONVERT_LEVELS);
+    luaL_checkstack(L, 8, path);
+    uint32_t pairs = count_pairs(L, index);
+    if (is_sequence(L, index, pairs)) {
+        pack_array(c->p, pairs);
+        for (uint32_t i = 1; i <= pairs; i++) {
+            snprintf(inner, sizeof(inner), "%s[%u]", path, i);
+            lua_rawgeti(L, index, i);
+            pack(c, lua_gettop(L), inner, level);
+            lua_pop(L, 1);
+        }
+        return;
+    }
+    pack_map(c->p, pairs);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING && lua_type(L, -2) != LUA_TNUMBER)
+            luaL_error(L, "%s: a key is a %s", path, luaL_typename(L, -2));
+        size_t n;
+        lua_pushvalue(L, -2);
+        const char *key = lua_tolstring(L, -1, &n);
+        snprintf(inner, sizeof(inner), "%s.%s", path, key);
+        pack_text(c, key, n);
+        lua_pop(L, 1);
+        pack(c, lua_gettop(L), inner, level);
+    }
+}
+
+static void pack(struct conversion *c, int index, const char *path, int level)
+{
+    lua_State *L = c->L;
+    size_t n;
+    switch (lua_type(L, index)) {
+    case LUA_TNIL:
+        pack_nil(c->p);
+        return;
+    case LUA_TBOOLEAN:
+        pack_bool(c->p, lua_toboolean(L, index));
+        return;
+    case LUA_TNUMBER:
+        if (lua_isinteger(L, index))
+            pack_int(c->p, lua_tointeger(L, index));
+        else
+            pack_double(c->p, lua_tonumber(L, index));
+        return;
+    case LUA_TSTRING: {
+        const char *s = lua_tolstring(L, index, &n);
+        pack_text(c, s, n);
+        return;
+    }
+    case LUA_TTABLE:
+        pack_table(c, index, path, level + 1);
+        return;
+    default:
+        luaL_error(L, "%s: a %s cannot be converted", path, luaL_typename(L, index));
+    }
+}
+
+void convert_pack(lua_State *L, int index, enum convert_text text, const char *name, struct packer *p)
+{
+    struct conversion c = {.L = L, .p = p, .text = text};
+    pack(&c, lua_absindex(L, index), name, 0);
+}

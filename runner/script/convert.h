@@ -1,0 +1,18 @@
+/* Lua values to MessagePack, for events (spec: test-framework "meta", scheduler-and-events "framing"). */
+#pragma once
+
+#include <lua.h>
+
+#include "wire/msgpack.h"
+
+#define CONVERT_LEVELS 16
+
+enum convert_text {
+    CONVERT_TEXT,  /* strings are text: bad UTF-8 becomes U+FFFD */
+    CONVERT_BYTES, /* strings that are not UTF-8 become bin */
+};
+
+/* Packs the value at `index`. nil, booleans, numbers, strings; a table with exactly the keys 1..n (n > 0) is an
+ * array, any other a map with keys as strings. Raises on functions, userdata, threads, other keys, cycles and more
+ * than CONVERT_LEVELS levels, naming the path from `name` on. Nothing but Lua's own memory and `p` is in use. */
+void convert_pack(lua_State *L, int index, enum convert_text text, const char *name, struct packer *p);

@@ -1,0 +1,15 @@
+/* The Lua part of the framework, embedded as it is. */
+    .section .rodata
+    .macro source name
+    .global lua_\name\()_start
+    .global lua_\name\()_end
+lua_\name\()_start:
+    .incbin "\name\().lua"
+lua_\name\()_end:
+    .endm
+
+    source wait
+    source lab
+    source framework
+
+    .section .note.GNU-stack, "", @progbits

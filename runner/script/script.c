@@ -1,0 +1,225 @@
+#include "script/script.h"
+
+#include <errno.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "script/argument.h"
+#include "script/json.h"
+
+#define LUA_HEAP_MAX ((size_t)2 << 30)
+
+/* lua/ as bytes (lua_sources.S). */
+extern const char lua_wait_start[], lua_wait_end[], lua_lab_start[], lua_lab_end[], lua_framework_start[],
+    lua_framework_end[];
+
+/* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
+static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
+{
+    struct script *s = ud;
+    size_t had = p ? old_size : 0;
+    if (!new_size) {
+        free(p);
+        s->memory_used -= had;
+        return NULL;
+    }
+    if (new_size > had && s->memory_used - had > LUA_HEAP_MAX - new_size)
+        return NULL;
+    void *q = realloc(p, new_size);
+    if (q)
+        s->memory_used += new_size - had;
+    return q;
+}
+
+static void add_search_paths(lua_State *L, const char *const *roots)
+{
+    lua_getglobal(L, "package");
+    int package = lua_gettop(L);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (; roots && *roots; roots++) {
+        lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;", *roots, *roots);
+        luaL_addvalue(&b);
+    }
+    lua_getfield(L, package, "path");
+    luaL_addvalue(&b);
+    luaL_pushresult(&b);
+    lua_setfield(L, package, "path");
+    lua_pop(L, 1);
+}
+
+/* Loads a file of lua/ and calls it with the `count` values on top; leaves its result. */
+static void run_source(lua_State *L, const char *name, const char *start, const char *end, int count)
+{
+    if (luaL_loadbuffer(L, start, (size_t)(end - start), name) != LUA_OK)
+        lua_error(L);
+    lua_insert(L, -1 - count);
+    lua_call(L, count, 1);
+}
+
+/* Everything that may raise while the state is made. Leaves the framework table in the registry. */
+static int open_state(lua_State *L)
+{
+    struct script *s = script_of(L);
+    stdlib_open(L);
+    json_open(L);
+    add_search_paths(L, s->settings->roots);
+    core_open(L);
+    vm_open(L);
+    int core = lua_gettop(L);
+    lua_pushvalue(L, core);
+    run_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
+    lua_pushvalue(L, core);
+    lua_pushvalue(L, core);
+    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
+    return 0;
+}
+
+void script_log(struct script *s, const char *line)
+{
+    if (s->log_ref == LUA_NOREF)
+        return;
+    lua_rawgeti(s->L, LUA_REGISTRYINDEX, s->log_ref);
+    lua_pushstring(s->L, line);
+    if (lua_pcall(s->L, 1, 0, 0) != LUA_OK)
+        lua_pop(s->L, 1);
+}
+
+static void on_nag(const char *line, void *arg)
+{
+    script_log(arg, line);
+}
+
+struct script *script_new(const char *path, const struct script_settings *settings, struct loop *loop,
+                          struct pool_client *pool, struct err *e)
+{
+    struct script *s = xnew0(struct script);
+    s->path = path;
+    s->settings = settings;
+    s->loop = loop;
+    s->pool = pool;
+    s->log_ref = LUA_NOREF;
+    deadline_init(&s->deadline, loop, path, settings->show_progress);
+    s->deadline.on_nag = on_nag;
+    s->deadline.on_nag_arg = s;
+    s->L = lua_newstate(allocate, s);
+    if (!s->L) {
+        err_set(e, ENOMEM, "no memory for a Lua state");
+        script_free(s);
+        return NULL;
+    }
+    *(struct script **)lua_getextraspace(s->L) = s;
+    lua_pushcfunction(s->L, open_state);
+    if (lua_pcall(s->L, 0, 0, 0) != LUA_OK) {
+        err_set(e, 0, "%s", lua_tostring(s->L, -1));
+        script_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void script_free(struct script *s)
+{
+    if (!s)
+        return;
+    if (s->L)
+        lua_close(s->L);
+    deadline_done(&s->deadline);
+    free(s);
+}
+
+/* Calls framework.handler-protected code: the value on top is the function, without arguments. */
+static int call_protected(lua_State *L, struct err *e)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.framework");
+    lua_getfield(L, -1, "handler");
+    lua_remove(L, -2);
+    lua_insert(L, -2);
+    if (lua_pcall(L, 0, 0, -2) == LUA_OK) {
+        lua_pop(L, 1);
+        return 0;
+    }
+    if (lua_istable(L, -1)) {
+        lua_getfield(L, -1, "message");
+        lua_getfield(L, -2, "traceback");
+        err_set(e, 0, "%s%s", lua_tostring(L, -2), lua_tostring(L, -1));
+        lua_pop(L, 2);
+    } else {
+        err_set(e, 0, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error without a message");
+    }
+    lua_pop(L, 2);
+    return -1;
+}
+
+static int load_chunk(struct script *s, struct err *e)
+{
+    lua_State *L = s->L;
+    _cleanup_free_ char *name = xasprintf("@%s", s->path);
+    _cleanup_buf_ struct buf text = BUF_INIT(64 << 20);
+    if (file_read(s->path, &text, e) < 0)
+        return -1;
+    const char *source = (const char *)buf_head(&text);
+    size_t n = text.len;
+    if (n && *source == '#') { /* as lua(1) does */
+        const char *line_end = memchr(source, '\n', n);
+        size_t skipped = line_end ? (size_t)(line_end - source) : n;
+        source += skipped;
+        n -= skipped;
+    }
+    if (luaL_loadbufferx(L, source ? source : "", n, name, "t") == LUA_OK)
+        return 0;
+    /* The message begins with the shortened name. */
+    const char *message = lua_tostring(L, -1);
+    const char *rest = strstr(message, ".lua:");
+    err_set(e, 0, "%s%s", rest ? s->path : "", rest ? rest + 4 : message);
+    lua_pop(L, 1);
+    return -1;
+}
+
+static int run_tests(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.framework");
+    lua_getfield(L, -1, "run");
+    lua_getglobal(L, "json");
+    lua_getfield(L, -1, "decode");
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_call(L, 1, 1);
+    lua_remove(L, -2);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+static int close_file_scope(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_getfield(L, -1, "close_file");
+    lua_call(L, 0, 0);
+    return 0;
+}
+
+int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e)
+{
+    lua_State *L = s->L;
+    int result = load_chunk(s, e);
+    deadline_hook(L);
+    deadline_start_file(&s->deadline, file_limit_ns);
+    if (!result)
+        result = call_protected(L, e);
+    deadline_stop_test(&s->deadline);
+    if (!result) {
+        lua_pushstring(L, filter_json);
+        lua_pushcclosure(L, run_tests, 1);
+        result = call_protected(L, e);
+    }
+    deadline_start_file(&s->deadline, 0);
+    lua_pushcfunction(L, close_file_scope);
+    call_protected(L, NULL);
+    return result;
+}

@@ -1,0 +1,71 @@
+/* The Lua state of one test file and what its bindings share. One per process.
+ *
+ * Raising: lua_error longjmps. A binding collects its arguments, calls C, and only when every C object is released
+ * raises through raise_err or raise_format. */
+#pragma once
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "config/config.h"
+#include "loop/loop.h"
+#include "pool/client.h"
+#include "script/deadline.h"
+#include "vm/launch.h"
+
+/* What a run decided for every file. All borrowed. */
+struct script_settings {
+    const struct config *config;
+    const char *const *roots; /* NULL-terminated: for require and fixtures */
+    struct launch_host host;
+    unsigned first_cid;       /* identifiers of this file's VMs follow it */
+    bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
+    bool show_progress;       /* "still running" lines */
+    uint64_t seed;
+};
+
+struct script {
+    lua_State *L;
+    struct loop *loop;
+    const struct script_settings *settings;
+    struct pool_client *pool; /* takes the events and lends memory and CPUs */
+    struct deadline deadline;
+    const char *path;         /* of the test file, as discovered */
+    size_t memory_used;       /* Lua heap, bytes */
+    unsigned vm_count;        /* VMs made so far; also numbers them */
+    int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
+    struct claim {
+        bool taken;
+        uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */
+        uint64_t cpus, cpus_used;
+    } claim;
+};
+
+/* NULL with an error when no Lua state can be made. */
+struct script *script_new(const char *path, const struct script_settings *settings, struct loop *loop,
+                          struct pool_client *pool, struct err *e);
+void script_free(struct script *s);
+DEFINE_CLEANUP(struct script, script_free)
+
+/* Runs the file: its chunk, its tests, the end of its scope; every test outcome is an event. `filter_json` holds
+ * the map that lua/framework.lua takes. Fails with the chunk's error when the chunk did. */
+int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e);
+/* Adds a line to the running test's log; without one nothing happens. */
+void script_log(struct script *s, const char *line);
+
+static inline struct script *script_of(lua_State *L)
+{
+    return *(struct script **)lua_getextraspace(L);
+}
+
+/* Registration, one function per file. `core` is the table of what the Lua part (lua/) needs from C; the functions
+ * that take it find it on top of the stack and leave it there. */
+void stdlib_open(lua_State *L);
+void core_open(lua_State *L); /* pushes it */
+void vm_open(lua_State *L);   /* core.vm_new, boot_begin, boot_wait, ping, console_tail; VM, RunResult */
+
+/* Adds the object at `index` to a class of the current scope, which will call its close method. */
+void scope_add(lua_State *L, const char *class_name, int index);

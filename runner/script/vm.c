@@ -1,0 +1,272 @@
+/* The VM userdata: creation, lifecycle and accessors. Its user value is the table of creation-time boot options. */
+#include "script/vm.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "script/argument.h"
+
+struct vm_object *check_vm(lua_State *L)
+{
+    struct vm_object *o = luaL_testudata(L, 1, "vm");
+    if (!o || !o->vm)
+        raise_format(L, "expected a VM as first argument (got %s); call methods with a colon", luaL_typename(L, 1));
+    return o;
+}
+
+static int raise_about(lua_State *L, struct vm_object *o, struct err *e)
+{
+    err_prefix(e, "%s", o->label);
+    return raise_err(L, e);
+}
+
+struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *call, int64_t own, int64_t *ret_deadline)
+{
+    struct script *s = script_of(L);
+    struct guest *guest = NULL;
+    struct err e = ERR_INIT;
+    lua_pushfstring(L, "%s: %s", o->label, call);
+    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), own);
+    lua_pop(L, 1);
+    if (vm_guest(o->vm, call, deadline, &guest, &e) < 0) {
+        deadline_leave(L, &s->deadline, true);
+        raise_about(L, o, &e);
+    }
+    *ret_deadline = deadline;
+    return guest;
+}
+
+void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct err *e)
+{
+    deadline_leave(L, &script_of(L)->deadline, e != NULL);
+    if (!e)
+        return;
+    vm_explain(o->vm, call, e);
+    raise_about(L, o, e);
+}
+
+/* ------------------------------------------------------------------------------------------------- life */
+
+void vm_release_charge(struct script *s, struct vm_object *o)
+{
+    if (o->by_claim) {
+        s->claim.memory_used -= o->charged;
+        s->claim.cpus_used -= o->charged_cpus;
+    } else if (o->charged) {
+        pool_client_release(s->pool, o->charged, 0);
+    }
+    o->charged = o->charged_cpus = 0;
+    o->by_claim = false;
+}
+
+/* core.vm_new(name, profile, options) */
+static int vm_new_binding(lua_State *L)
+{
+    struct script *s = script_of(L);
+    struct err e = ERR_INIT;
+    const char *name = luaL_checkstring(L, 1);
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return raise_format(L, "lab:vm: profile must be a string (got %s)", luaL_typename(L, 2));
+    const struct profile *profile = config_profile(s->settings->config, lua_tostring(L, 2), &e);
+    if (!profile)
+        return raise_err(L, &e);
+    check_boot_options(L, 3, "lab:vm");
+    struct vm_object *o = lua_newuserdatauv(L, sizeof(*o), 1);
+    *o = (struct vm_object){.profile = profile, .launch.kernel_fd = -1, .launch.initrd_fd = -1};
+    luaL_setmetatable(L, "vm");
+    lua_pushvalue(L, 3);
+    lua_setiuservalue(L, -2, 1);
+    o->number = ++s->vm_count;
+    o->name = xstrdup(name);
+    o->label = xasprintf("vm \"%s\"", name);
+    o->vm = vm_new(s->loop, name, s->settings->host.environment->temporary_dir, &e);
+    if (!o->vm)
+        return raise_about(L, o, &e);
+    scope_add(L, "vm", -1);
+    return 1;
+}
+
+static void note_ended(lua_State *L, struct vm_object *o)
+{
+    if (vm_state(o->vm) == VM_SHUTDOWN || vm_state(o->vm) == VM_DEAD)
+        vm_release_charge(script_of(L), o);
+}
+
+static int vm_shutdown_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    vm_shutdown(o->vm);
+    note_ended(L, o);
+    return 0;
+}
+
+static int vm_collect(lua_State *L)
+{
+    struct vm_object *o = lua_touserdata(L, 1);
+    vm_free(o->vm);
+    launch_done(&o->launch);
+    free(o->name);
+    free(o->label);
+    o->vm = NULL;
+    o->name = o->label = NULL;
+    return 0;
+}
+
+static int lifecycle(lua_State *L, const char *call, int (*step)(struct vm *, int64_t, struct err *))
+{
+    struct vm_object *o = check_vm(L);
+    struct script *s = script_of(L);
+    struct err e = ERR_INIT;
+    lua_pushfstring(L, "%s: %s", o->label, call);
+    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
+    int failed = step(o->vm, deadline, &e);
+    note_ended(L, o);
+    if (failed && vm_state(o->vm) == VM_BOOTED)
+        vm_explain(o->vm, call, &e);
+    if (failed && s->deadline.test <= clock_monotonic_ns())
+        err_clear(&e);
+    deadline_leave(L, &s->deadline, failed);
+    if (failed)
+        return raise_about(L, o, &e);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int vm_pause_binding(lua_State *L)
+{
+    return lifecycle(L, "pause", vm_pause);
+}
+
+static int vm_resume_binding(lua_State *L)
+{
+    return lifecycle(L, "resume", vm_resume);
+}
+
+static int vm_reset_binding(lua_State *L)
+{
+    return lifecycle(L, "reset", vm_reset);
+}
+
+static int vm_power_button_binding(lua_State *L)
+{
+    return lifecycle(L, "power_button", vm_power_button);
+}
+
+static int vm_wakeup_binding(lua_State *L)
+{
+    return lifecycle(L, "wakeup", vm_wakeup);
+}
+
+/* ------------------------------------------------------------------------------------------------- accessors */
+
+static int vm_state_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    loop_poll(script_of(L)->loop); /* what QEMU has said already counts; the guest is not asked */
+    note_ended(L, o);
+    lua_pushstring(L, vm_state_name(vm_state(o->vm)));
+    return 1;
+}
+
+static int vm_name_binding(lua_State *L)
+{
+    lua_pushstring(L, check_vm(L)->name);
+    return 1;
+}
+
+static int vm_profile_binding(lua_State *L)
+{
+    lua_pushstring(L, check_vm(L)->profile->name);
+    return 1;
+}
+
+static int vm_cid_binding(lua_State *L)
+{
+    unsigned cid = check_vm(L)->cid;
+    if (!cid)
+        return 0;
+    lua_pushinteger(L, cid);
+    return 1;
+}
+
+static int vm_is_quiescent(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    struct guest *guest;
+    bool quiet = vm_state(o->vm) != VM_BOOTED || vm_guest(o->vm, "is_quiescent", DEADLINE_NONE, &guest, NULL) < 0 ||
+                 !guest_calls_in_flight(guest);
+    lua_pushboolean(L, quiet);
+    return 1;
+}
+
+static int vm_tostring(lua_State *L)
+{
+    struct vm_object *o = luaL_checkudata(L, 1, "vm");
+    lua_pushfstring(L, "%s (provium#%d)", o->label ? o->label : "vm", (int)o->number);
+    return 1;
+}
+
+const luaL_Reg vm_lifecycle_methods[] = {
+    {"boot", vm_boot_binding},
+    {"shutdown", vm_shutdown_binding},
+    {"close", vm_shutdown_binding},
+    {"pause", vm_pause_binding},
+    {"resume", vm_resume_binding},
+    {"reset", vm_reset_binding},
+    {"power_button", vm_power_button_binding},
+    {"wakeup", vm_wakeup_binding},
+    {"state", vm_state_binding},
+    {"name", vm_name_binding},
+    {"profile", vm_profile_binding},
+    {"cid", vm_cid_binding},
+    {"is_quiescent", vm_is_quiescent},
+    {NULL, NULL},
+};
+
+/* ------------------------------------------------------------------------------------------------- for lua/ */
+
+/* core.console_tail(vm, bytes) → the last bytes of its console, "" for a VM that was never booted */
+static int core_console_tail(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    size_t n = (size_t)luaL_checkinteger(L, 2);
+    char *tail = console_tail(vm_console(o->vm), 0, n);
+    lua_pushstring(L, tail);
+    free(tail);
+    return 1;
+}
+
+/* core.ping(vm, seconds) → does its agent answer? */
+static int core_ping(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    struct guest *guest;
+    int64_t deadline = deadline_after((int64_t)(luaL_checknumber(L, 2) * 1e9));
+    lua_pushboolean(L, vm_guest(o->vm, "ping", deadline, &guest, NULL) == 0 && guest_ping(guest, deadline, NULL) == 0);
+    return 1;
+}
+
+void vm_open(lua_State *L)
+{
+    static const luaL_Reg meta[] = {{"__tostring", vm_tostring}, {"__gc", vm_collect}, {"__close", vm_shutdown_binding},
+                                    {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"vm_new", vm_new_binding},
+                                         {"boot_begin", vm_boot_begin_binding},
+                                         {"boot_wait", vm_boot_wait_binding},
+                                         {"console_tail", core_console_tail},
+                                         {"ping", core_ping},
+                                         {NULL, NULL}};
+    luaL_newmetatable(L, "vm");
+    luaL_setfuncs(L, meta, 0);
+    lua_newtable(L);
+    luaL_setfuncs(L, vm_lifecycle_methods, 0);
+    luaL_setfuncs(L, vm_run_methods, 0);
+    luaL_setfuncs(L, vm_file_methods, 0);
+    luaL_setfuncs(L, vm_handle_methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    run_result_open(L);
+    vm_handles_open(L);
+    luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,51 @@
+/* The VM userdata, shared by the files that bind its methods (vm_*.c). */
+#pragma once
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "script/script.h"
+#include "vm/launch.h"
+#include "vm/vm.h"
+
+struct vm_object {
+    struct vm *vm; /* NULL: never made, or collected */
+    const struct profile *profile;
+    char *name, *label; /* label: vm "a" */
+    unsigned number;    /* in the file */
+    unsigned cid;       /* 0: never booted */
+    uint64_t charged;   /* bytes of the pool or the claim */
+    uint64_t charged_cpus;
+    bool by_claim;
+    struct launch launch; /* of the boot in progress */
+    bool launching;
+    uint64_t expected; /* console offset of the expect cursor */
+    uint64_t reader;   /* … of the next console stream */
+    unsigned expect_generation;
+};
+
+/* The VM at argument 1; raises on anything else. */
+struct vm_object *check_vm(lua_State *L);
+
+/* A blocking guest operation: names the call, checks the state, and gives the session and the deadline. Raises
+ * when it cannot begin. `own` is the operation's own deadline. */
+struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *call, int64_t own, int64_t *ret_deadline);
+/* It ended; `e` is NULL for success. Raises when it failed, with the VM's name in front. Everything else has to be
+ * released before. */
+void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct err *e);
+
+/* Methods, by family; each NULL-terminated list goes into the VM's method table. */
+extern const luaL_Reg vm_lifecycle_methods[], vm_run_methods[], vm_file_methods[], vm_handle_methods[];
+
+/* Creates the metatables of RunResult (vm_run.c), Console and Clock (vm_handles.c). */
+void run_result_open(lua_State *L);
+void vm_handles_open(lua_State *L);
+
+/* Boot (vm_boot.c): core.boot_begin and core.boot_wait, vm:boot. The VM is argument 1, options argument 2. */
+int vm_boot_begin_binding(lua_State *L);
+int vm_boot_wait_binding(lua_State *L);
+int vm_boot_binding(lua_State *L);
+/* Raises when the boot options at `index` are not well-formed. */
+void check_boot_options(lua_State *L, int index, const char *call);
+/* Gives back what the VM had of the pool or the claim. */
+void vm_release_charge(struct script *s, struct vm_object *o);

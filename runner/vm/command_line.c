@@ -1,0 +1,94 @@
+#include "vm/command_line.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static bool is_auto(const char *s)
+{
+    return !s || !strcmp(s, "auto");
+}
+
+/* q35 without what no test can see; each option measured (docs/accelerator.md). */
+static void add_machine(const struct machine *m, struct strv *argv)
+{
+    strv_add(argv, "-machine");
+    if (!is_auto(m->machine))
+        strv_addf(argv, "%s,memory-backend=ram", m->machine);
+    else if (!strcmp(m->arch, "aarch64"))
+        strv_add(argv, "virt,memory-backend=ram");
+    else
+        strv_add(argv, "q35,usb=off,smbus=off,sata=off,vmport=off,memory-backend=ram");
+    strv_add(argv, "-accel");
+    strv_add(argv, m->kvm ? "kvm" : "tcg,thread=multi");
+    strv_add(argv, "-cpu");
+    strv_add(argv, !is_auto(m->cpu) ? m->cpu : m->kvm ? "host" : "max");
+    strv_add(argv, "-smp");
+    strv_addf(argv, "%u", m->cpus);
+    strv_add(argv, "-m");
+    strv_addf(argv, "%" PRIu64 "M", m->memory_bytes >> 20);
+    strv_add(argv, "-object");
+    strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
+}
+
+static void add_chardev(struct strv *argv, const char *id, int fd)
+{
+    strv_add(argv, "-chardev");
+    strv_addf(argv, "socket,id=%s,fd=%d", id, fd);
+}
+
+static void add_channels(const struct machine *m, struct strv *argv)
+{
+    bool pc = strcmp(m->arch, "aarch64") != 0;
+    add_chardev(argv, "qmp", m->qmp_fd);
+    strv_add(argv, "-mon");
+    strv_add(argv, "chardev=qmp,mode=control");
+    add_chardev(argv, "console", m->console_fd);
+    strv_add(argv, "-serial");
+    strv_add(argv, "chardev:console");
+    strv_add(argv, "-device");
+    strv_add(argv, "virtio-serial-pci,id=serial");
+    add_chardev(argv, "agent", m->agent_fd);
+    strv_add(argv, "-device");
+    strv_add(argv, "virtserialport,bus=serial.0,id=agent,chardev=agent,name=org.provium.agent");
+    if (pc && m->agent_isa_fd >= 0) {
+        add_chardev(argv, "agent-isa", m->agent_isa_fd);
+        strv_add(argv, "-device");
+        strv_add(argv, "isa-serial,chardev=agent-isa,index=1");
+    }
+}
+
+static void add_random(const struct machine *m, struct strv *argv)
+{
+    if (m->seeded) {
+        strv_add(argv, "-seed");
+        strv_addf(argv, "%" PRIu64, m->rng_seed);
+    }
+    strv_add(argv, "-object");
+    strv_add(argv, m->seeded ? "rng-builtin,id=rng" : "rng-random,id=rng,filename=/dev/urandom");
+    strv_add(argv, "-device");
+    strv_add(argv, "virtio-rng-pci,rng=rng");
+}
+
+void machine_command_line(const struct machine *m, struct strv *argv)
+{
+    strv_add(argv, m->qemu);
+    strv_add(argv, "-name");
+    strv_addf(argv, "provium-%s", m->name);
+    strv_add(argv, "-nodefaults");
+    strv_add(argv, "-no-user-config");
+    strv_add(argv, "-display");
+    strv_add(argv, "none");
+    add_machine(m, argv);
+    add_channels(m, argv);
+    add_random(m, argv);
+    strv_add(argv, "-rtc");
+    strv_addf(argv, "base=%s,clock=host", m->rtc_base);
+    strv_add(argv, "-kernel");
+    strv_addf(argv, "/proc/self/fd/%d", m->kernel_fd);
+    if (m->initrd_fd >= 0) {
+        strv_add(argv, "-initrd");
+        strv_addf(argv, "/proc/self/fd/%d", m->initrd_fd);
+    }
+    strv_add(argv, "-append");
+    strv_add(argv, m->cmdline);
+}

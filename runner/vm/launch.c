@@ -1,0 +1,172 @@
+#include "vm/launch.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "config/build.h"
+#include "config/cmdline.h"
+#include "config/qemu.h"
+#include "config/resolve.h"
+#include "initrd/agent_blob.h"
+#include "initrd/overlay.h"
+#include "vm/kernel_image.h"
+#include "wire/message.h"
+
+#define TCG_TIMEOUT_FACTOR 4
+#define MEMORY_STEP        (UINT64_C(1) << 20)
+
+uint64_t launch_memory(const struct profile *profile, const struct launch_options *options)
+{
+    uint64_t bytes = options->memory_bytes ? options->memory_bytes : profile->memory;
+    return (bytes + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+}
+
+/* Which accelerator this profile gets, and why it is not KVM. */
+static int choose_accel(const struct profile *profile, const struct launch_host *host, struct launch *l, struct err *e)
+{
+    enum accel_choice choice = profile->accel;
+    bool foreign = profile->arch != ARCH_X86_64;
+    l->boot.accel_note = choice == ACCEL_TCG ? NULL : foreign ? "a foreign architecture is emulated" : host->accel_note;
+    l->boot.machine.kvm = choice != ACCEL_TCG && !foreign && host->kvm;
+    if (choice == ACCEL_KVM && !l->boot.machine.kvm) {
+        err_set(e, 0, "accel = \"kvm\": %s", l->boot.accel_note ? l->boot.accel_note : "KVM is not usable");
+        return err_hint(e, "use accel = \"auto\" or \"tcg\"");
+    }
+    return 0;
+}
+
+static int prepare_cmdline(const struct profile *profile, const struct launch_options *options,
+                           const struct profile_files *files, struct launch *l, struct err *e)
+{
+    const struct cmdline_parts parts = {
+        .profile = profile->name,
+        .base = options->kernel_cmdline ? options->kernel_cmdline : files->cmdline,
+        .append = options->kernel_cmdline_append,
+        .arch = profile->arch,
+        .inject_agent = profile->inject_agent,
+    };
+    return cmdline_compose(&parts, &l->cmdline, e);
+}
+
+static int prepare_initrd(const struct profile *profile, const struct environment *environment,
+                          const struct launch_options *options, const char *path, struct launch *l, struct err *e)
+{
+    const struct overlay_search search = {
+        .configured = profile->agent_overlay_path,
+        .environment = environment->overlay,
+        .binary_directory = environment->binary_dir,
+        .agent = agent_blob_start,
+        .agent_size = agent_blob_size(),
+        .protocol = PROTOCOL_VERSION,
+    };
+    _cleanup_(overlay_done) struct overlay overlay = OVERLAY_INIT;
+    if (profile->inject_agent && overlay_find(&search, &overlay, e) < 0)
+        return -1;
+    const struct initrd_request request = {
+        .initrd = path,
+        .overlay = profile->inject_agent ? &overlay : NULL,
+        .files = options->files,
+        .file_count = options->file_count,
+        .scratch_root = environment->scratch_root,
+    };
+    _cleanup_(initrd_done) struct initrd initrd = INITRD_INIT;
+    if (initrd_prepare(&request, &initrd, e) < 0)
+        return -1;
+    l->initrd_fd = steal_fd(&initrd.fd);
+    l->warning = initrd.warning ? steal_ptr(initrd.warning) : overlay.note ? steal_ptr(overlay.note) : NULL;
+    return 0;
+}
+
+static int prepare_kernel(const struct profile *profile, const struct environment *environment, const char *path,
+                          struct launch *l, struct err *e)
+{
+    _cleanup_(kernel_image_done) struct kernel_image image = KERNEL_IMAGE_INIT;
+    if (kernel_image_open(path, arch_words[profile->arch], environment->scratch_root, &image, e) < 0)
+        return -1;
+    l->kernel_fd = steal_fd(&image.fd);
+    return 0;
+}
+
+/* -rtc takes whole seconds; the agent sets the fraction. */
+static char *rtc_base(const struct launch_options *options)
+{
+    struct tm tm;
+    char text[64];
+    time_t seconds = (time_t)floor(options->initial_time);
+    if (!options->has_initial_time || seconds < 0 || !gmtime_r(&seconds, &tm))
+        return xstrdup("utc");
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    return xstrdup(text);
+}
+
+static int64_t agent_timeout(const struct profile *profile, const struct launch_options *options, bool kvm)
+{
+    if (options->agent_timeout_ns)
+        return options->agent_timeout_ns;
+    if (profile->agent_boot_timeout_ns >= 0)
+        return profile->agent_boot_timeout_ns;
+    return DEFAULT_BOOT_TIMEOUT_S * NS_PER_S * (kvm ? 1 : TCG_TIMEOUT_FACTOR);
+}
+
+static int prepare_files(const struct profile *profile, const struct launch_host *host,
+                         const struct launch_options *options, struct launch *l, struct err *e)
+{
+    const struct build_options build = {.skip = host->no_build, .run_dir = host->run_dir};
+    _cleanup_(profile_files_done) struct profile_files files = {0};
+    if (profile_build(profile, host->environment, &build, e) < 0 ||
+        profile_resolve(profile, host->environment, &files, e) < 0)
+        return -1;
+    if (prepare_cmdline(profile, options, &files, l, e) < 0 ||
+        prepare_kernel(profile, host->environment, files.kernel, l, e) < 0 ||
+        prepare_initrd(profile, host->environment, options, files.initrd, l, e) < 0)
+        return err_prefix(e, "profile `%s`", profile->name);
+    return 0;
+}
+
+int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
+                   const struct launch_options *options, struct launch *ret, struct err *e)
+{
+    *ret = (struct launch){.kernel_fd = -1, .initrd_fd = -1};
+    ret->qemu = qemu_find(host->environment, profile->arch, e);
+    if (!ret->qemu || choose_accel(profile, host, ret, e) < 0 || prepare_files(profile, host, options, ret, e) < 0) {
+        launch_done(ret);
+        return -1;
+    }
+    ret->rtc_base = rtc_base(options);
+    bool kvm = ret->boot.machine.kvm;
+    ret->boot.machine = (struct machine){
+        .qemu = ret->qemu,
+        .name = name,
+        .arch = arch_words[profile->arch],
+        .machine = profile->machine,
+        .cpu = profile->cpu,
+        .kvm = kvm,
+        .memory_bytes = launch_memory(profile, options),
+        .cpus = options->cpus ? (unsigned)options->cpus : profile->cpus,
+        .cmdline = ret->cmdline,
+        .kernel_fd = ret->kernel_fd,
+        .initrd_fd = ret->initrd_fd,
+        .rtc_base = ret->rtc_base,
+        .seeded = options->has_rng_seed,
+        .rng_seed = options->rng_seed,
+    };
+    ret->boot.agent_timeout_ns = agent_timeout(profile, options, kvm);
+    ret->boot.has_initial_time = options->has_initial_time;
+    ret->boot.initial_time = options->initial_time;
+    return 0;
+}
+
+void launch_done(struct launch *l)
+{
+    free(l->qemu);
+    free(l->cmdline);
+    free(l->rtc_base);
+    free(l->warning);
+    close_fd(&l->kernel_fd);
+    close_fd(&l->initrd_fd);
+    *l = (struct launch){.kernel_fd = -1, .initrd_fd = -1};
+}

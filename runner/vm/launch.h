@@ -1,0 +1,46 @@
+/* From a profile and boot options to what vm_boot_begin needs: files opened, initrd merged, command line composed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "config/config.h"
+#include "initrd/merge.h"
+#include "vm/vm.h"
+
+/* What holds for every VM of the run. Borrowed. */
+struct launch_host {
+    const struct environment *environment;
+    bool kvm;               /* the accelerator that `auto` stands for */
+    const char *accel_note; /* why it is TCG, or NULL */
+    bool no_build;
+    const char *run_dir;    /* see build.h */
+};
+
+/* Boot options (spec: vm). Borrowed. Zero or NULL: the profile's. */
+struct launch_options {
+    uint64_t memory_bytes;
+    uint64_t cpus;
+    const char *kernel_cmdline, *kernel_cmdline_append;
+    int64_t agent_timeout_ns; /* 0: not given */
+    bool has_rng_seed, has_initial_time;
+    uint64_t rng_seed;
+    double initial_time;
+    const struct initrd_file *files;
+    size_t file_count;
+};
+
+struct launch {
+    struct vm_boot boot; /* borrows from the fields below */
+    char *qemu, *cmdline, *rtc_base;
+    int kernel_fd, initrd_fd;
+    char *warning; /* to be shown once, or NULL */
+};
+
+/* `name` is shown by ps(1). */
+int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
+                   const struct launch_options *options, struct launch *ret, struct err *e);
+void launch_done(struct launch *l);
+/* Memory that a boot with these options takes, in bytes: the pool wants to know first. */
+uint64_t launch_memory(const struct profile *profile, const struct launch_options *options);

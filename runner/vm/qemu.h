@@ -1,0 +1,27 @@
+/* One QEMU process: started with the descriptors it may have, its standard error kept, its end reported. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/strv.h"
+#include "loop/loop.h"
+
+struct qemu;
+
+/* The process ended and was reaped. */
+typedef void (*qemu_exit_fn)(void *arg);
+
+/* Starts argv[0] with `fds` (kept open in the child under the same numbers) and nothing else. */
+struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *fds, size_t fd_count,
+                        qemu_exit_fn on_exit, void *arg, struct err *e);
+/* Kills and reaps when it still runs. */
+void qemu_free(struct qemu *q);
+DEFINE_CLEANUP(struct qemu, qemu_free)
+
+pid_t qemu_pid(const struct qemu *q);
+bool qemu_exited(const struct qemu *q);
+/* After the exit: the status as from waitpid(2), and "exited with status N: <stderr>" or "was killed by SIGx". */
+int qemu_status(const struct qemu *q);
+char *qemu_describe_exit(const struct qemu *q);

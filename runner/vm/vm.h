@@ -1,0 +1,76 @@
+/* A virtual machine: its states (spec: created, booted, paused, shutdown, dead), QEMU, console and agent session.
+ *
+ * All calls block by pumping the loop until done or until `deadline` (absolute); an interrupted or timed-out call
+ * leaves the VM as it is. Errors do not name the VM: the caller puts `vm "a": ` in front. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "guest/guest.h"
+#include "loop/loop.h"
+#include "qmp/qmp.h"
+#include "vm/command_line.h"
+#include "vm/console.h"
+
+struct vm;
+
+enum vm_state {
+    VM_CREATED,  /* never started: boot */
+    VM_BOOTED,   /* the agent answers: everything but boot and resume */
+    VM_PAUSED,   /* vCPUs stopped: resume, shutdown */
+    VM_SHUTDOWN, /* QEMU is gone in an orderly way: boot */
+    VM_DEAD,     /* failed boot, panic or unexpected end of QEMU: boot, shutdown, console */
+};
+
+/* What one boot needs; see struct machine. Descriptors are borrowed for the call. */
+struct vm_boot {
+    struct machine machine;     /* its *_fd but kernel_fd and initrd_fd are filled in by vm_boot */
+    int64_t agent_timeout_ns;
+    bool has_initial_time;
+    double initial_time;        /* seconds since the epoch; machine.rtc_base holds the whole second */
+    const char *accel_note;     /* why TCG was chosen, for a failed boot's message; NULL: nothing to say */
+};
+
+/* `directory` takes the console log. */
+struct vm *vm_new(struct loop *loop, const char *name, const char *directory, struct err *e);
+/* Ends the guest at once. */
+void vm_free(struct vm *vm);
+DEFINE_CLEANUP(struct vm, vm_free)
+
+const char *vm_name(const struct vm *vm);
+enum vm_state vm_state(const struct vm *vm);
+const char *vm_state_name(enum vm_state state);
+/* Why the VM is dead or shut down; NULL when it is not. */
+const char *vm_cause(const struct vm *vm);
+/* Counts boots and resets: a handle from another generation is lost. */
+unsigned vm_generation(const struct vm *vm);
+/* CLOCK_MONOTONIC of the newest boot's start. */
+int64_t vm_started_ns(const struct vm *vm);
+struct console *vm_console(struct vm *vm);
+
+/* Starts QEMU (from created, shutdown or dead); vm_boot_wait then waits for the agent. Several VMs may be begun before
+ * the first is waited for. On failure the VM is dead and, unless QEMU ended, QEMU runs on so that the console can be
+ * used; the message is the reason and the console's tail. */
+int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e);
+int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, struct err *e);
+int vm_pause(struct vm *vm, int64_t deadline, struct err *e);
+int vm_resume(struct vm *vm, int64_t deadline, struct err *e);
+int vm_reset(struct vm *vm, int64_t deadline, struct err *e);
+/* Returns when the guest has powered off (state shutdown); at most 30 s, else the state stays booted. */
+int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
+/* Wakes a guest that suspended itself to RAM. */
+int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
+/* Kills QEMU; no-op when there is none. Never fails. */
+void vm_shutdown(struct vm *vm);
+
+/* The agent session for an operation: the VM must be booted. A guest that is rebooting itself is waited for.
+ * Error: `<call>: VM is <state>; <remedy>` or the cause of death. */
+int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **ret, struct err *e);
+/* After a guest operation failed: when the VM ended meanwhile, replaces the error by `<call>: the VM died (…)`. */
+void vm_explain(struct vm *vm, const char *call, struct err *e);
+
+/* `fn` runs whenever a booted VM ends or is shut down (not for failed boots), once per boot. */
+typedef void (*vm_ended_fn)(struct vm *vm, void *arg);
+void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg);

@@ -1,0 +1,64 @@
+-- Runs another provium on files made for the occasion: how the runner's own verdicts are tested.
+local inner = {}
+
+local function shell_quote(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
+inner.quote = shell_quote
+
+local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local text = file:read("a")
+    file:close()
+    return text
+end
+
+-- A fresh directory that is removed at the end of the test.
+function inner.directory(t)
+    local pipe = io.popen("mktemp -d /tmp/provium-e2e-XXXXXX")
+    local dir = pipe:read("l")
+    pipe:close()
+    t:defer(function() os.execute("rm -rf " .. shell_quote(dir)) end)
+    return dir
+end
+
+function inner.write(path, text)
+    os.execute("mkdir -p " .. shell_quote(path:match("^(.*)/")))
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+-- files: {name = text}; args: text for the shell; env: text in front of the command.
+-- Returns {code, out, err, dir}.
+function inner.run(t, files, args, opts)
+    opts = opts or {}
+    local dir = opts.dir or inner.directory(t)
+    for name, text in pairs(files) do inner.write(dir .. "/" .. name, text) end
+    local command = ("cd %s && %s %s %s >%s/.out 2>%s/.err </dev/null"):format(
+        shell_quote(dir), opts.env or "", shell_quote(inner.binary()), args or ".", shell_quote(dir), shell_quote(dir))
+    local _, kind, code = os.execute(command)
+    local result = {code = kind == "exit" and code or -code, out = read(dir .. "/.out"), err = read(dir .. "/.err"), dir = dir}
+    t:log(("provium %s: exit %d\n%s%s"):format(args or ".", result.code, result.out, result.err))
+    return result
+end
+
+-- One JSON object per file, by path.
+function inner.json(result)
+    local files = {}
+    for line in result.out:gmatch("[^\n]+") do
+        local file = json.decode(line)
+        files[file.path] = file
+    end
+    return files
+end
+
+function inner.binary()
+    local path = os.getenv("PROVIUM")
+    if not path then
+        local link = io.popen("readlink /proc/$PPID/exe")
+        path = link:read("l")
+        link:close()
+    end
+    return path
+end
+
+return inner

@@ -1,0 +1,11 @@
+-- A kernel that dies tells so, and the next boot of the same machine starts from nothing.
+test("a panic is reported with the kernel's own words", function(t)
+    local vm = provium:vm("victim", "default"):boot()
+    local message = t:assert_raises(function()
+        vm:run("echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger", {timeout = "30s"})
+    end)
+    t:assert_contains(message, "kernel panic")
+    t:assert_eq(vm:state(), "dead")
+    vm:boot()
+    vm:run("true"):assert_ok()
+end)
