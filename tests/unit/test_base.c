@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "base/strv.h"
 
 static void err_builds_a_chain(void **state)
@@ -140,6 +141,31 @@ static void deadlines_saturate(void **state)
     assert_int_equal(deadline_poll_ms(0), 0);
 }
 
+static void json_strings_are_valid(void **state)
+{
+    (void)state;
+    static const char text[] = "a\"\\\n\x01\x7f\0\xc3\xbc\xff\xed\xa0\x80\xc0\xaf\xf0\x9f\x90\xa7\xc3";
+    _cleanup_buf_ struct buf b = BUF_INIT(1000);
+    assert_int_equal(json_append_string(&b, text, sizeof(text) - 1), 0);
+    json_append_text(&b, NULL);
+    _cleanup_free_ char *out = buf_steal_str(&b);
+    assert_string_equal(out, "\"a\\\"\\\\\\n\\u0001\\u007f\\u0000\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+                             "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x90\xa7\xef\xbf\xbd\"null");
+    struct buf small = BUF_INIT(3);
+    assert_int_equal(json_append_text(&small, "too long"), -1);
+    buf_done(&small);
+}
+
+static void paths_become_absolute(void **state)
+{
+    (void)state;
+    _cleanup_free_ char *here = getcwd(NULL, 0), *dot = path_absolute("."), *slashed = path_absolute(".//x"),
+                        *root = path_absolute("/x"), *expected = path_join(here, "x");
+    assert_string_equal(dot, here);
+    assert_string_equal(slashed, expected);
+    assert_string_equal(root, "/x");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +173,7 @@ int main(void)
         cmocka_unit_test(buf_keeps_its_maximum), cmocka_unit_test(buf_is_a_queue),
         cmocka_unit_test(io_passes_descriptors), cmocka_unit_test(io_writes_atomically),
         cmocka_unit_test(strings),               cmocka_unit_test(deadlines_saturate),
+        cmocka_unit_test(json_strings_are_valid), cmocka_unit_test(paths_become_absolute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

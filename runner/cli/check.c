@@ -1,0 +1,26 @@
+#include "cli/check.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+void check_add(struct check_list *list, enum check_status status, const char *name, const char *fix,
+               const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    list->items = xreallocarray(list->items, list->count + 1, sizeof(struct check));
+    list->items[list->count++] =
+        (struct check){status, name, xvasprintf(format, args), fix ? xstrdup(fix) : NULL};
+    va_end(args);
+}
+
+void check_list_done(struct check_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].finding);
+        free(list->items[i].fix);
+    }
+    free(list->items);
+    *list = (struct check_list){0};
+}

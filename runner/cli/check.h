@@ -1,0 +1,37 @@
+/* The checks of `provium doctor` and of the preflight. Each adds one or more findings. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cli/options.h"
+#include "config/config.h"
+
+enum check_status { CHECK_OK, CHECK_WARN, CHECK_FAIL };
+
+struct check {
+    enum check_status status;
+    const char *name;
+    char *finding, *fix; /* fix: NULL when there is nothing to do */
+};
+
+struct check_list {
+    struct check *items;
+    size_t count;
+};
+
+void check_list_done(struct check_list *list);
+/* `fix` is copied and may be NULL. */
+void check_add(struct check_list *list, enum check_status status, const char *name, const char *fix,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* QEMU is there, answers, is new enough and has the devices that guests get. */
+void check_hypervisor(struct check_list *list, const struct environment *env);
+/* The files of each declared profile. */
+void check_profiles(struct check_list *list, const struct config *config,
+                    const struct environment *env);
+/* Cache and scratch directories: writable, free space, sparse files, reflinks. */
+void check_storage(struct check_list *list, const struct config *config,
+                   const struct environment *env);
+/* Memory, CPUs and open files, as the pool will use them. */
+void check_limits(struct check_list *list, const struct options *options);

@@ -1,0 +1,33 @@
+/* The commands. Each is a file, cli/verb_<name>.c. */
+#pragma once
+
+#include <stddef.h>
+
+#include "cli/options.h"
+
+#define EXIT_TESTS_FAILED 1
+#define EXIT_USAGE        2
+
+#define VERB_RUN     (1u << 0)
+#define VERB_LIST    (1u << 1)
+#define VERB_DOCTOR  (1u << 2)
+#define VERB_PREPARE (1u << 3)
+#define VERB_ALL     (~0u)
+
+struct verb {
+    const char *name;     /* NULL: the run of tests, which has no name */
+    unsigned bit;         /* its VERB_* */
+    const char *operands; /* in the help: "[PATH...]" */
+    int operand_max;      /* -1: any number */
+    const char *summary;
+    int (*run)(const struct options *options); /* returns the exit code */
+};
+
+extern const struct verb verbs[];
+extern const size_t verb_count;
+const struct verb *verb_find(const char *name);
+
+int verb_run(const struct options *options);
+int verb_list(const struct options *options);
+int verb_doctor(const struct options *options);
+int verb_prepare(const struct options *options);

@@ -1,0 +1,38 @@
+#include <stdio.h>
+
+#include "base/json.h"
+#include "cli/say.h"
+#include "cli/setup.h"
+#include "cli/verb.h"
+
+#define LINE_MAX_BYTES (1 << 16)
+
+static void print_json(const struct test_file *file)
+{
+    _cleanup_buf_ struct buf line = BUF_INIT(LINE_MAX_BYTES);
+    buf_append_str(&line, "{\"path\":");
+    json_append_text(&line, file->path);
+    buf_append_str(&line, "}\n");
+    fwrite(buf_head(&line), 1, line.len, stdout);
+}
+
+int verb_list(const struct options *options)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_(discovery_done) struct discovery files = {0};
+    _cleanup_(environment_freep) struct environment *env = setup_environment(options);
+    _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
+    if (!config || setup_files(options, config, &files, &e) < 0) {
+        say_error(&e);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; i < files.count; i++) {
+        if (options->json)
+            print_json(&files.files[i]);
+        else
+            puts(files.files[i].path);
+    }
+    if (!files.count)
+        say_note("no test files found");
+    return 0;
+}

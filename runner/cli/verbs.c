@@ -1,0 +1,22 @@
+#include "cli/verb.h"
+
+#include <string.h>
+
+const struct verb verbs[] = {
+    {NULL, VERB_RUN, "[PATH...]", -1, "run the test files (*.test.lua) below PATH", verb_run},
+    {"list", VERB_LIST, "[PATH...]", -1, "print the test files that would run, and run nothing",
+     verb_list},
+    {"doctor", VERB_DOCTOR, "", 0, "check this machine, and say how to fix what is amiss",
+     verb_doctor},
+    {"prepare", VERB_PREPARE, "[PROFILE]", 1, "build and check profiles without booting them",
+     verb_prepare},
+};
+const size_t verb_count = ARRAY_SIZE(verbs);
+
+const struct verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < verb_count; i++)
+        if (name && verbs[i].name ? !strcmp(name, verbs[i].name) : name == verbs[i].name)
+            return &verbs[i];
+    return NULL;
+}
