@@ -1,8 +1,10 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/help.h"
 #include "cli/say.h"
 #include "cli/verb.h"
+#include "pool/worker.h"
 
 int main(int argc, char **argv)
 {
@@ -12,6 +14,10 @@ int main(int argc, char **argv)
         say_error(&e);
         return EXIT_USAGE;
     }
+    options.argv = argv;
+    const char *link_fd = getenv(WORKER_FD_VARIABLE);
+    if (link_fd)
+        return verb_worker(&options, link_fd);
     if (options.version)
         version_print(stdout);
     else if (options.help)

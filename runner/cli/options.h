@@ -16,6 +16,7 @@ struct verb;
 struct options {
     const struct verb *verb; /* what to do; the one without a name runs tests */
     struct strv operands;
+    char *const *argv; /* the whole command line: workers parse it again */
 
     /* Selection. */
     char *config, *filter; /* NULL: not given */

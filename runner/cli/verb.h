@@ -23,6 +23,9 @@ struct verb {
     int (*run)(const struct options *options); /* returns the exit code */
 };
 
+/* Instead of the verb, in a worker: `link_fd` is the value of WORKER_FD_VARIABLE. */
+int verb_worker(const struct options *options, const char *link_fd);
+
 extern const struct verb verbs[];
 extern const size_t verb_count;
 const struct verb *verb_find(const char *name);

@@ -1,6 +1,109 @@
+/* `provium [PATH...]`: finds the files, enters the sandbox, runs them and reports. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "cli/filter.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
+#include "initrd/merge.h"
+#include "pool/dispatcher.h"
+#include "pool/host.h"
+#include "pool/worker.h"
+#include "report/report.h"
+
+struct run {
+    const struct options *options;
+    struct text_report text;
+    uint64_t seed;
+    bool output_failed;
+};
+
+static bool wants_colour(const struct options *options, FILE *out)
+{
+    const char *none = getenv("NO_COLOR");
+    if (options->color != COLOR_AUTO)
+        return options->color == COLOR_ALWAYS;
+    return isatty(fileno(out)) && !(none && *none);
+}
+
+static void on_file(struct file_result *r, void *arg)
+{
+    struct run *run = arg;
+    text_report_file(&run->text, r);
+    if (run->options->json && !json_report_file(stdout, r, run->seed))
+        run->output_failed = true;
+}
+
+static struct amount pool_budget(const struct options *options)
+{
+    struct host_resources host = host_resources_read("/proc", "/sys/fs/cgroup");
+    double cpus = options->cpus ? options->cpus : host.cpus;
+    if (options->cpu_overcommit > 0)
+        cpus *= options->cpu_overcommit;
+    return (struct amount){
+        .memory_bytes = options->memory ? options->memory : host.memory / 5 * 4,
+        .cpus = cpus < 1 ? 1 : (uint64_t)cpus,
+    };
+}
+
+static int exit_code(const struct run *run, const struct run_totals *totals, int signal_number)
+{
+    if (signal_number)
+        return 128 + signal_number;
+    if (run->output_failed)
+        return EXIT_USAGE;
+    return totals->files_bad ? EXIT_TESTS_FAILED : 0;
+}
+
+static int run_files(const struct options *options, const struct discovery *found, struct worker_run *worker)
+{
+    struct run run = {
+        .options = options,
+        .seed = worker->seed,
+        .text = {.out = options->json ? stderr : stdout,
+                 .verbosity = options->quiet     ? VERBOSITY_QUIET
+                              : options->verbose ? VERBOSITY_VERBOSE
+                                                 : VERBOSITY_NORMAL},
+    };
+    run.text.colour = wants_colour(options, run.text.out);
+    _cleanup_strv_ struct strv paths = STRV_INIT;
+    for (size_t i = 0; i < found->count; i++)
+        strv_add(&paths, found->files[i].path);
+    _cleanup_buf_ struct buf job = BUF_INIT(1 << 20);
+    worker_run_pack(worker, &job);
+    struct amount budget = pool_budget(options);
+    _cleanup_free_ char *filter = filter_json(options);
+    const struct dispatcher_settings settings = {
+        .files = &paths,
+        .argv = options->argv,
+        .filter_json = filter,
+        .total = budget,
+        .jobs = options->jobs ? options->jobs : (unsigned)budget.cpus,
+        .timeout_ns = options->timeout_ns,
+        .fail_fast = options->fail_fast,
+        .job = &job,
+        .on_file = on_file,
+        .arg = &run,
+    };
+    struct run_totals totals;
+    int signal_number = dispatcher_run(&settings, &totals);
+    text_report_end(&run.text, &totals);
+    if (fflush(stdout) == EOF || ferror(stdout))
+        run.output_failed = true;
+    return exit_code(&run, &totals, signal_number);
+}
+
+static uint64_t choose_seed(const struct options *options)
+{
+    uint64_t seed = options->seed;
+    if (!options->seed_given && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+        seed = (uint64_t)getpid();
+    return seed;
+}
 
 int verb_run(const struct options *options)
 {
@@ -18,7 +121,13 @@ int verb_run(const struct options *options)
         say_note("no test files found");
         return 0;
     }
-    err_set(&e, 0, "this build has no dispatcher to run %zu files", files.count);
-    say_error(&e);
-    return EXIT_USAGE;
+    initrd_cache_sweep(env->scratch_root);
+    struct worker_run worker = {
+        .roots = files.roots,
+        .kvm = false,
+        .accel_note = "",
+        .run_dir = "",
+        .seed = choose_seed(options),
+    };
+    return run_files(options, &files, &worker);
 }

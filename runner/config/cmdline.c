@@ -110,16 +110,16 @@ static int add_rdinit(const char *profile, char **kernel, struct err *e)
         if (!token_starts(&t, key))
             continue;
         present = true;
-        if (token_is(&t, "rdinit=" AGENT_PATH))
+        if (token_is(&t, "rdinit=" AGENT_RDINIT))
             continue;
         err_set(
             e, EINVAL,
-            "profile `%s`: the command line has rdinit=%.*s, the agent needs rdinit=" AGENT_PATH,
+            "profile `%s`: the command line has rdinit=%.*s, the agent needs rdinit=" AGENT_RDINIT,
             profile, (int)(t.length - strlen(key)), t.start + strlen(key));
         return err_hint(e, "remove rdinit= or set inject_agent = false");
     }
     if (!present)
-        add_token(kernel, "rdinit=" AGENT_PATH);
+        add_token(kernel, "rdinit=" AGENT_RDINIT);
     return 0;
 }
 

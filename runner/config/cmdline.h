@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "config/config.h"
 
-#define AGENT_PATH  "/sbin/provium-agent"
+#define AGENT_RDINIT "/sbin/provium-agent"
 #define CMDLINE_MAX 2047 /* COMMAND_LINE_SIZE - 1 on x86_64 and arm64 */
 
 struct cmdline_parts {

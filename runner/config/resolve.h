@@ -19,13 +19,6 @@ int profile_resolve(const struct profile *p, const struct environment *env,
                     struct profile_files *ret, struct err *e);
 void profile_files_done(struct profile_files *files);
 
-/* The archive of the agent overlay by the first four rules of docs/config.md, "Agent overlay".
- * *ret_path is NULL when the overlay is to be built from the embedded agent. *ret_chosen is true
- * when the user named the file, false when it was found beside the binary (and is to be skipped if
- * its agent speaks another protocol version). */
-int overlay_find(const struct profile *p, const struct environment *env, char **ret_path,
-                 bool *ret_chosen, struct err *e);
-
 /* Directory of the bundled guest for an architecture: it holds BUNDLED_KERNEL and BUNDLED_INITRD.
  */
 #define BUNDLED_KERNEL "vmlinuz"

@@ -320,7 +320,7 @@ static void on_link(struct source *s, uint32_t events, void *arg)
 /* ------------------------------------------------------------------------------------------------- starting */
 
 /* In the child: leads its group; has the terminal's or CI's 0 and 1, the pipe as 2, and the link. */
-static void __attribute__((noreturn)) exec_worker(char *const *argv, int link_fd, int stderr_fd)
+static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd)
 {
     char number[16];
     setpgid(0, 0);
@@ -332,7 +332,8 @@ static void __attribute__((noreturn)) exec_worker(char *const *argv, int link_fd
     fd_set_cloexec(link_fd, false);
     snprintf(number, sizeof(number), "%d", link_fd);
     setenv(WORKER_FD_VARIABLE, number, 1);
-    execv("/proc/self/exe", argv);
+    setenv(WORKER_FILTER_VARIABLE, settings->filter_json, 1);
+    execv("/proc/self/exe", settings->argv);
     _exit(127);
 }
 
@@ -358,7 +359,7 @@ static int start_job(struct dispatcher *d, const char *path, struct amount held,
         return err_errno(e, "start a worker");
     pid_t pid = process_fork();
     if (!pid)
-        exec_worker(d->settings->argv, link[1], error_pipe[1]);
+        exec_worker(d->settings, link[1], error_pipe[1]);
     close(link[1]);
     close(error_pipe[1]);
     if (pid < 0) {

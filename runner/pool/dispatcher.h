@@ -10,6 +10,7 @@
 struct dispatcher_settings {
     const struct strv *files;
     char *const *argv;      /* this process's own: each worker parses the same command line */
+    const char *filter_json; /* for every worker's WORKER_FILTER_VARIABLE */
     struct amount total;    /* of the pool */
     unsigned jobs;          /* files at once */
     int64_t timeout_ns;     /* per file, waits left out; 0: none */

@@ -1,6 +1,5 @@
 #include "pool/worker.h"
 
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "cli/setup.h"
 #include "events/event.h"
 #include "pool/client.h"
 #include "script/script.h"
@@ -86,48 +84,6 @@ static int receive_job(int fd, struct job *job)
     return 0;
 }
 
-static json_t *string_array(const struct strv *v)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < v->count; i++)
-        json_array_append_new(array, json_string(v->items[i]));
-    return array;
-}
-
-/* "K=V" items as [[K, [V, V…]], …], keys in order of first use. */
-static json_t *pair_array(const struct strv *v)
-{
-    json_t *out = json_array();
-    for (size_t i = 0; i < v->count; i++) {
-        const char *text = v->items[i], *equals = strchr(text, '=');
-        _cleanup_free_ char *key = xstrndup(text, (size_t)(equals - text));
-        json_t *values = NULL, *pair;
-        size_t at;
-        json_array_foreach(out, at, pair)
-        {
-            if (!strcmp(json_string_value(json_array_get(pair, 0)), key))
-                values = json_array_get(pair, 1);
-        }
-        if (!values) {
-            values = json_array();
-            json_array_append_new(out, json_pack("[s, o]", key, values));
-        }
-        json_array_append_new(values, json_string(equals + 1));
-    }
-    return out;
-}
-
-/* The filter map of lua/framework.lua; malloc'ed. */
-static char *filter_json(const struct options *o)
-{
-    json_t *filter = json_pack("{s:b, s:o, s:o, s:o, s:o}", "include_slow", o->include_slow, "tags",
-                               string_array(&o->tags), "no_tags", string_array(&o->no_tags), "tag_meta",
-                               pair_array(&o->tag_meta), "no_tag_meta", pair_array(&o->no_tag_meta));
-    char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
-    json_decref(filter);
-    return text;
-}
-
 static void emit_text(struct pool_client *client, const char *kind, const char *message)
 {
     _cleanup_buf_ struct buf payload = BUF_INIT(1 << 20);
@@ -138,53 +94,44 @@ static void emit_text(struct pool_client *client, const char *kind, const char *
     pool_client_emit(client, kind, &payload);
 }
 
-static int run_file(const struct job *job, struct pool_client *client, struct loop *loop, const struct options *options,
-                    struct environment *environment, const struct config *config)
+static void run_file(const struct job *job, struct pool_client *client, struct loop *loop,
+                     const struct worker_settings *w)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     const struct script_settings settings = {
-        .config = config,
-        .host = {.environment = environment,
+        .config = w->config,
+        .host = {.environment = w->environment,
                  .kvm = job->run.kvm,
                  .accel_note = *job->run.accel_note ? job->run.accel_note : NULL,
-                 .no_build = options->no_build,
+                 .no_build = w->no_build,
                  .run_dir = *job->run.run_dir ? job->run.run_dir : NULL},
         .first_cid = 2 + (unsigned)job->index * VMS_PER_FILE,
         .roots = (const char *const *)job->run.roots.items,
-        .quiet_stdout = options->json,
-        .show_progress = !options->quiet && !options->no_progress,
+        .quiet_stdout = w->quiet_stdout,
+        .show_progress = w->show_progress,
         .seed = job->run.seed,
     };
     _cleanup_(script_freep) struct script *script = script_new(job->path, &settings, loop, client, &e);
     if (!script) {
         emit_text(client, "worker_chunk_error", err_message(&e));
-        return 0;
+        return;
     }
-    _cleanup_free_ char *filter = filter_json(options);
-    if (script_run(script, filter, options->timeout_ns, &e) < 0)
+    if (script_run(script, w->filter_json, w->timeout_ns, &e) < 0)
         emit_text(client, "worker_chunk_error", err_message(&e));
     if (*script->deadline.file_message)
         emit_text(client, "worker_timed_out", script->deadline.file_message);
-    return 0;
 }
 
-int worker_main(int link_fd, const struct options *options)
+int worker_main(int link_fd, const struct worker_settings *settings)
 {
-    _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_(job_done) struct job job = {0};
     fd_set_cloexec(link_fd, true);
     signal(SIGPIPE, SIG_IGN);
     if (receive_job(link_fd, &job) < 0)
         return 1;
-    _cleanup_(environment_freep) struct environment *environment = setup_environment(options);
-    _cleanup_(config_freep) struct config *config = setup_config(options, environment, &e);
-    if (!config) {
-        fprintf(stderr, "%s\n", err_message(&e)); /* the file changed under us: the dispatcher could load it */
-        return 1;
-    }
     _cleanup_(loop_freep) struct loop *loop = loop_new();
     _cleanup_(pool_client_freep) struct pool_client *client = pool_client_new(loop, link_fd);
-    int code = run_file(&job, client, loop, options, environment, config);
+    run_file(&job, client, loop, settings);
     emit_text(client, "worker_done", "");
-    return code;
+    return 0;
 }

@@ -66,6 +66,11 @@ static int64_t earliest(const struct deadline *d)
     return d->test < d->file ? d->test : d->file;
 }
 
+bool deadline_is_over(const struct deadline *d)
+{
+    return earliest(d) <= clock_monotonic_ns();
+}
+
 static void rearm(const struct deadline *d)
 {
     int64_t next = earliest(d);
@@ -201,7 +206,7 @@ int64_t deadline_enter(lua_State *L, struct deadline *d, const char *call, int64
 {
     char where[256];
     position(L, where, sizeof(where));
-    if (earliest(d) <= clock_monotonic_ns())
+    if (deadline_is_over(d))
         raise_over(L, d, call, where);
     memcpy(d->where, where, sizeof(where));
     snprintf(d->call, sizeof(d->call), "%s", call);
@@ -213,7 +218,7 @@ void deadline_leave(lua_State *L, struct deadline *d, bool failed)
     char call[256];
     memcpy(call, d->call, sizeof(call));
     d->call[0] = '\0';
-    if (failed && earliest(d) <= clock_monotonic_ns())
+    if (failed && deadline_is_over(d))
         raise_over(L, d, call, d->where);
 }
 

@@ -36,6 +36,8 @@ void deadline_stop_test(struct deadline *d);
 /* Moves both by a wait that does not count. */
 void deadline_shift(struct deadline *d, int64_t ns);
 
+/* Has one passed? */
+bool deadline_is_over(const struct deadline *d);
 /* A blocking call begins: names it (`vm "a": run "x"`). Raises when a deadline is over already. Returns the
  * absolute deadline that the call must keep: the earliest of the armed ones and `own`. */
 int64_t deadline_enter(lua_State *L, struct deadline *d, const char *call, int64_t own);

@@ -9,8 +9,6 @@
 
 #define ARGUMENTS_MAX  100000
 #define CALL_SHOWN     200
-#define MAX_OUTPUT     (UINT64_C(64) << 20)
-#define UMASK_DEFAULT  022
 
 static const char *const exec_keys[] = {"args",  "env",    "env_clear", "cwd",        "stdin", "timeout", "timeout_ms", "user",
                                         "group", "groups", "umask",     "max_output", NULL};
@@ -55,7 +53,7 @@ static const char **push_strings(lua_State *L, int index, const char *what, cons
 }
 
 /* "NAME=value" of the map on top, or "NAME" for false; anchored on the stack. */
-static const char **push_environment(lua_State *L, const char *what, size_t *ret_count)
+static const char **push_environment(lua_State *L, const char *what)
 {
     int index = lua_gettop(L);
     size_t n = 0;
@@ -85,7 +83,6 @@ static const char **push_environment(lua_State *L, const char *what, size_t *ret
     }
     lua_setiuservalue(L, -2, 1);
     items[i] = NULL;
-    *ret_count = n;
     return items;
 }
 
@@ -102,7 +99,7 @@ static const char *push_identity(lua_State *L, int options, const char *what, co
     return check_path(L, -1, what);
 }
 
-static void read_timeout(lua_State *L, int options, const char *what, bool waits, struct exec_request *out)
+static void read_timeout(lua_State *L, int options, const char *what, bool waits, struct guest_command *out)
 {
     int64_t ns = 0, ms = 0;
     bool has_ns = option_duration(L, options, what, "timeout", &ns);
@@ -118,15 +115,17 @@ static void read_timeout(lua_State *L, int options, const char *what, bool waits
     out->timeout_ns = has_ms ? ms * 1000000 : ns;
 }
 
-static void read_options(lua_State *L, int options, const char *what, bool waits, struct exec_request *out)
+static void read_options(lua_State *L, int options, const char *what, bool waits, struct guest_command *out)
 {
-    int64_t mask = UMASK_DEFAULT;
+    int64_t mask = out->umask;
     size_t n;
     check_options(L, options, what, exec_keys);
     option_boolean(L, options, what, "env_clear", &out->env_clear);
     if (option_string(L, options, what, "cwd", &out->cwd, &n) && strlen(out->cwd) != n)
         raise_format(L, "%s: cwd: the string holds a NUL byte", what);
-    option_string(L, options, what, "stdin", &out->stdin_data, &out->stdin_size);
+    const char *input;
+    if (option_string(L, options, what, "stdin", &input, &out->input_len))
+        out->input = input;
     read_timeout(L, options, what, waits, out);
     option_size(L, options, what, "max_output", &out->max_output);
     if (option_integer(L, options, what, "umask", &mask) && (mask < 0 || mask > 0777))
@@ -136,13 +135,12 @@ static void read_options(lua_State *L, int options, const char *what, bool waits
     out->group = push_identity(L, options, what, "group");
     lua_getfield(L, options, "env");
     if (!lua_isnil(L, -1))
-        out->env = push_environment(L, what, &out->env_count);
+        out->env = push_environment(L, what);
     lua_getfield(L, options, "groups");
     if (!lua_isnil(L, -1)) {
         if (!lua_istable(L, -1))
             raise_format(L, "%s: groups must be an array (got %s)", what, luaL_typename(L, -1));
-        out->groups = push_strings(L, lua_gettop(L), what, NULL, &out->group_count);
-        out->groups_given = true;
+        out->groups = push_strings(L, lua_gettop(L), what, NULL, &n);
     }
 }
 
@@ -157,17 +155,19 @@ static void push_call(lua_State *L, const char *name, const char *command)
     lua_pushfstring(L, "%s \"%s\"", name, shown);
 }
 
-void read_exec_options(lua_State *L, const char *name, bool waits, struct exec_request *out)
+void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_command *out)
 {
-    *out = (struct exec_request){.umask = UMASK_DEFAULT, .max_output = MAX_OUTPUT};
+    size_t argc;
+    bool shell = false;
+    *out = GUEST_COMMAND_INIT;
     lua_settop(L, 3);
     luaL_checkstack(L, 20, name);
     int options = 3;
     bool empty = lua_istable(L, 3) && (lua_pushnil(L), !lua_next(L, 3));
     lua_settop(L, 3);
     if (lua_istable(L, 2)) { /* run({prog, args…}, options) */
-        out->argv = push_strings(L, 2, name, NULL, &out->argc);
-        if (!out->argc)
+        out->argv = push_strings(L, 2, name, NULL, &argc);
+        if (!argc)
             raise_format(L, "%s: the command is empty", name);
         lua_getfield(L, 3 - lua_isnoneornil(L, 3), "args");
         if (lua_istable(L, 3) && !lua_isnil(L, -1))
@@ -179,10 +179,10 @@ void read_exec_options(lua_State *L, const char *name, bool waits, struct exec_r
         } else if (!lua_istable(L, 3)) {
             raise_format(L, "%s: options must be a table (got %s)", name, luaL_typename(L, 3));
         } else if (lua_rawlen(L, 3)) { /* run("prog", {args…}) */
-            out->argv = push_strings(L, 3, name, text, &out->argc);
+            out->argv = push_strings(L, 3, name, text, &argc);
             options = 0;
         } else if (lua_getfield(L, 3, "args") == LUA_TTABLE) {
-            out->argv = push_strings(L, lua_gettop(L), name, text, &out->argc);
+            out->argv = push_strings(L, lua_gettop(L), name, text, &argc);
         } else if (!lua_isnil(L, -1)) {
             raise_format(L, "%s: args must be an array (got %s)", name, luaL_typename(L, -1));
         }
@@ -193,11 +193,11 @@ void read_exec_options(lua_State *L, const char *name, bool waits, struct exec_r
             shell[2] = text;
             shell[3] = NULL;
             out->argv = shell;
-            out->argc = 3;
-            out->shell = true;
+            shell = true;
         }
     }
     if (options && lua_istable(L, options))
         read_options(L, options, name, waits, out);
-    push_call(L, name, out->shell ? out->argv[2] : out->argv[0]);
+    push_call(L, name, shell ? out->argv[2] : out->argv[0]);
+    out->name = lua_tostring(L, -1);
 }

@@ -37,13 +37,14 @@ struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *ca
     return guest;
 }
 
-void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct err *e)
+void guest_call_end(lua_State *L, struct vm_object *o, struct err *e)
 {
-    deadline_leave(L, &script_of(L)->deadline, e != NULL);
-    if (!e)
-        return;
-    vm_explain(o->vm, call, e);
-    raise_about(L, o, e);
+    struct deadline *d = &script_of(L)->deadline;
+    if (e && deadline_is_over(d))
+        err_clear(e);
+    deadline_leave(L, d, e != NULL);
+    if (e)
+        raise_about(L, o, e);
 }
 
 /* ------------------------------------------------------------------------------------------------- life */
@@ -122,9 +123,7 @@ static int lifecycle(lua_State *L, const char *call, int (*step)(struct vm *, in
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = step(o->vm, deadline, &e);
     note_ended(L, o);
-    if (failed && vm_state(o->vm) == VM_BOOTED)
-        vm_explain(o->vm, call, &e);
-    if (failed && s->deadline.test <= clock_monotonic_ns())
+    if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
     if (failed)

@@ -206,7 +206,7 @@ int vm_boot_wait_binding(lua_State *L)
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = vm_boot_wait(o->vm, &o->launch.boot, deadline, &e);
     launch_done(&o->launch);
-    if (failed && deadline <= clock_monotonic_ns())
+    if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
     return failed ? raise_boot(L, o, &e) : 0;

@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "guest/files.h"
 #include "script/argument.h"
 #include "script/vm.h"
-
-#define READ_FILE_MAX (UINT64_C(256) << 20)
 
 /* Path at `index`, and the call's text pushed: `stat "/x"`. */
 static const char *take_path(lua_State *L, const char *name, int index)
@@ -24,12 +23,12 @@ static int vm_read_file(lua_State *L)
     struct err e = ERR_INIT;
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
-    struct buf data = BUF_INIT(READ_FILE_MAX);
+    struct buf data = BUF_INIT(GUEST_FILE_MAX);
     int failed = guest_read_file(guest, path, &data, deadline, &e);
     if (!failed)
         lua_pushlstring(L, (const char *)buf_head(&data), data.len);
     buf_done(&data);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     return 1;
 }
 
@@ -45,8 +44,8 @@ static int vm_write_file(lua_State *L)
         return raise_format(L, "write_file: data must be a string (got %s)", luaL_typename(L, 3));
     const char *data = lua_tolstring(L, 3, &n);
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
-    int failed = guest_write_file(guest, path, data, n, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    int failed = guest_write_file(guest, path, data, n, -1, deadline, &e);
+    guest_call_end(L, o, failed ? &e : NULL);
     return 0;
 }
 
@@ -70,7 +69,7 @@ static int vm_stat(lua_State *L)
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     struct guest_stat st;
     int failed = guest_stat(guest, path, follow, &st, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     lua_createtable(L, 0, 12);
     set_integer(L, "size", (int64_t)st.size);
     set_integer(L, "mtime_ns", st.mtime_ns);
@@ -104,7 +103,7 @@ static int vm_mkdir(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_mkdir(guest, path, (unsigned)perm, parents, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     return 0;
 }
 
@@ -117,7 +116,7 @@ static int vm_unlink(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_unlink(guest, path, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     return 0;
 }
 
@@ -131,6 +130,35 @@ static int vm_rename(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_rename(guest, from, to, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     return 0;
 }
+
+static int vm_listdir(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    const char *path = take_path(L, "listdir", 2);
+    const char *call = lua_tostring(L, -1);
+    struct err e = ERR_INIT;
+    int64_t deadline;
+    struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
+    struct guest_listing listing;
+    int failed = guest_listdir(guest, path, &listing, deadline, &e);
+    guest_call_end(L, o, failed ? &e : NULL);
+    lua_createtable(L, (int)listing.count, 0);
+    for (size_t i = 0; i < listing.count; i++) {
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, listing.entries[i].name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, listing.entries[i].entry_type);
+        lua_setfield(L, -2, "entry_type");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    guest_listing_done(&listing);
+    return 1;
+}
+
+const luaL_Reg vm_file_methods[] = {{"read_file", vm_read_file}, {"write_file", vm_write_file},
+                                    {"stat", vm_stat},           {"listdir", vm_listdir},
+                                    {"mkdir", vm_mkdir},         {"unlink", vm_unlink},
+                                    {"rename", vm_rename},       {NULL, NULL}};

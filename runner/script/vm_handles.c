@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "guest/clock.h"
 #include "script/argument.h"
 #include "script/vm.h"
 
@@ -144,7 +145,7 @@ static int console_write_binding(lua_State *L)
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), limit ? deadline_after(limit) : DEADLINE_NONE);
     struct err e = ERR_INIT;
     int failed = console_write(vm_console(o->vm), data, n, deadline, &sent, &e);
-    if (failed && s->deadline.test <= clock_monotonic_ns())
+    if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
     if (failed) {
@@ -191,7 +192,7 @@ static int64_t clock_call(lua_State *L, const char *call, int64_t ns,
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = operation(guest, &ns, deadline, &e);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    guest_call_end(L, o, failed ? &e : NULL);
     return ns;
 }
 

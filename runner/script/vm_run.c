@@ -19,26 +19,29 @@ static void set_string(lua_State *L, const char *key, const char *s, size_t n)
     lua_setfield(L, -2, key);
 }
 
-void push_run_result(lua_State *L, const struct exec_result *r, const char *command)
+static void push_run_result(lua_State *L, const struct guest_result *r, const char *command, int64_t timeout_ns)
 {
+    static const char *const names[] = {"exited", "signalled", "timed_out"};
     lua_newuserdatauv(L, 0, 1);
     luaL_setmetatable(L, "RunResult");
     lua_newtable(L);
-    lua_pushstring(L, r->timed_out ? "timed_out" : r->signal ? "signalled" : "exited");
+    lua_pushstring(L, names[r->status]);
     lua_setfield(L, -2, "status");
-    lua_pushinteger(L, r->timed_out ? -2 : r->signal ? -1 : r->exit_code);
+    lua_pushinteger(L, r->exit_code);
     lua_setfield(L, -2, "exit_code");
-    if (r->signal && !r->timed_out) {
+    if (r->status == GUEST_SIGNALLED) {
         lua_pushinteger(L, r->signal);
         lua_setfield(L, -2, "signal");
     }
-    lua_pushboolean(L, r->timed_out);
+    lua_pushboolean(L, r->status == GUEST_TIMED_OUT);
     lua_setfield(L, -2, "timed_out");
     lua_pushboolean(L, r->truncated);
     lua_setfield(L, -2, "truncated");
     set_string(L, "stdout", (const char *)buf_head(&r->out), r->out.len);
     set_string(L, "stderr", (const char *)buf_head(&r->err), r->err.len);
     set_string(L, "_command", command, strlen(command));
+    lua_pushnumber(L, (double)timeout_ns / 1e9);
+    lua_setfield(L, -2, "_timeout");
     lua_setiuservalue(L, -2, 1);
 }
 
@@ -76,6 +79,7 @@ static int result_assert_ok(lua_State *L)
     lua_getfield(L, 2, "exit_code");
     lua_getfield(L, 2, "signal");
     lua_getfield(L, 2, "_command");
+    lua_getfield(L, 2, "_timeout");
     lua_Integer code = lua_tointeger(L, 3);
     if (!code) {
         lua_settop(L, 1);
@@ -84,7 +88,7 @@ static int result_assert_ok(lua_State *L)
     int number = (int)lua_tointeger(L, 4);
     const char *name = sigabbrev_np(number);
     if (code == -2)
-        snprintf(status, sizeof(status), "timed out");
+        snprintf(status, sizeof(status), "timed out after %gs", lua_tonumber(L, 6));
     else if (code == -1)
         snprintf(status, sizeof(status), "killed by SIG%s (%d)", name ? name : "?", number);
     else
@@ -149,18 +153,19 @@ void run_result_open(lua_State *L)
 static int vm_run(lua_State *L)
 {
     struct vm_object *o = check_vm(L);
-    struct exec_request request;
+    struct guest_command command;
     struct err e = ERR_INIT;
     int64_t deadline;
-    read_exec_options(L, "run", true, &request); /* leaves the call's text on top */
+    read_exec_options(L, "run", true, &command); /* leaves the call's text on top */
     const char *call = lua_tostring(L, -1);
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
-    struct exec_result result = {0};
-    int failed = guest_exec(guest, &request, deadline, &result, &e);
-    if (!failed)
-        push_run_result(L, &result, call);
-    exec_result_done(&result);
-    guest_call_end(L, o, call, failed ? &e : NULL);
+    struct guest_result result;
+    int failed = guest_run(guest, &command, &result, deadline, &e);
+    if (!failed) {
+        push_run_result(L, &result, call, command.timeout_ns);
+        guest_result_done(&result);
+    }
+    guest_call_end(L, o, failed ? &e : NULL);
     return 1;
 }
 

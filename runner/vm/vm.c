@@ -1,8 +1,8 @@
 /* Life of a VM.
  *
- * QEMU, the monitor, the console and the agent session all report through the loop; the callbacks below only note what
- * happened (`ready`, `failure`, `exited`, …) and blocking calls wait for those notes. `settled` is true while nothing
- * is being waited for: the agent answers or the boot has failed.
+ * QEMU, the monitor, the console and the agent session all report through the loop. The callbacks below note what
+ * happened and close the agent session with the reason; whoever waits for the agent so learns at once why it will not
+ * answer.
  *
  * What ends a boot, and how it is told apart: QEMU's exit (its stderr), SHUTDOWN by the guest (powered off), a panic or
  * halt in the console text that is followed by silence, the agent's timeout. After the boot, panic text alone proves
@@ -22,8 +22,8 @@
 
 #define CONSOLE_TAIL     4096
 #define PANIC_GRACE_NS   (500 * NS_PER_MS)
+#define PING_NS          NS_PER_S
 #define POWER_OFF_NS     (30 * NS_PER_S)
-#define MONITOR_NS       (60 * NS_PER_S)
 #define CONSOLE_DRAIN_NS (2 * NS_PER_S)
 
 struct vm {
@@ -39,13 +39,12 @@ struct vm {
     struct guest *guest;
     int64_t agent_timeout_ns;
 
-    bool settled;         /* ready or failed */
-    bool ready;           /* the agent has said hello in this generation */
+    bool booting;         /* between vm_boot_begin and the end of vm_boot_wait */
     bool exited;          /* QEMU is gone */
     bool guest_shutdown;  /* it powered itself off */
     bool resetting;       /* vm_reset waits */
-    bool running;         /* vCPUs run */
     bool suspended;
+    bool emulated;        /* TCG: an answer may take its time */
     char *failure;        /* why this boot failed */
     struct console_scanner scanner;
     uint64_t scanned;     /* console offset */
@@ -70,14 +69,16 @@ static void set_cause(struct vm *vm, char *cause)
     vm->cause = cause;
 }
 
+/* The first reason counts. */
 static void fail_boot(struct vm *vm, char *reason)
 {
-    if (vm->settled) {
+    if (!vm->booting || vm->failure) {
         free(reason);
         return;
     }
     vm->failure = reason;
-    vm->settled = true;
+    if (vm->guest)
+        guest_close(vm->guest, reason);
 }
 
 static void tell_ended(struct vm *vm)
@@ -93,8 +94,8 @@ static void end_booted(struct vm *vm, enum vm_state state, char *cause)
 {
     set_cause(vm, cause);
     vm->state = state;
-    if (vm->guest)
-        guest_fail(vm->guest, vm->cause);
+    _cleanup_free_ char *why = xasprintf("the VM died (%s)", vm->cause);
+    guest_close(vm->guest, why);
     tell_ended(vm);
 }
 
@@ -120,11 +121,12 @@ static char *console_reason(const struct vm *vm)
 static void on_panic_timer(struct source *s, void *arg)
 {
     struct vm *vm = arg;
+    int64_t patience = PING_NS * (vm->emulated ? 4 : 1);
     (void)s;
-    if (!vm->settled) {
+    if (vm->booting) {
         fail_boot(vm, console_reason(vm));
         stop_vcpus(vm);
-    } else if (is_live(vm) && vm->guest && !guest_heard_since(vm->guest, clock_monotonic_ns() - PANIC_GRACE_NS)) {
+    } else if (vm->state == VM_BOOTED && guest_ping(vm->guest, deadline_after(patience), NULL) < 0 && is_live(vm)) {
         end_booted(vm, VM_DEAD, console_reason(vm));
         stop_vcpus(vm);
     }
@@ -139,38 +141,29 @@ static void on_console_output(void *arg)
         vm->scanned += (uint64_t)got;
         if (vm->scanner.verdict != CONSOLE_ALIVE || !console_scan(&vm->scanner, chunk, (size_t)got))
             continue;
-        if (vm->guest)
-            guest_ping_async(vm->guest);
         source_set_deadline(vm->panic_timer, deadline_after(PANIC_GRACE_NS));
     }
-}
-
-static void on_guest_ready(void *arg)
-{
-    struct vm *vm = arg;
-    vm->ready = true;
-    vm->settled = true;
-}
-
-static void on_guest_lost(void *arg)
-{
-    struct vm *vm = arg;
-    if (!vm->settled)
-        fail_boot(vm, xasprintf("agent: %s", guest_error(vm->guest)));
-    else if (is_live(vm) && !vm->exited)
-        vm->ready = false;
 }
 
 /* The guest begins anew, by vm_reset or on its own: handles of before are lost. */
 static void begin_generation(struct vm *vm)
 {
     vm->generation++;
-    vm->ready = false;
-    if (vm->settled)
-        vm->settled = vm->failure != NULL;
     vm->scanner = (struct console_scanner){0};
     console_mark_boot(vm->console);
-    guest_restart(vm->guest, vm->resetting ? "the VM was reset" : "the guest rebooted");
+}
+
+static void on_guest_event(struct guest *g, enum guest_event event, const char *why, void *arg)
+{
+    struct vm *vm = arg;
+    (void)g;
+    if (event == GUEST_RESTARTED) {
+        begin_generation(vm); /* without a reset of the machine: kexec, or the agent was started again */
+    } else if (vm->booting) {
+        fail_boot(vm, xasprintf("agent lost: %s", why));
+    } else if (is_live(vm) && !vm->exited) {
+        end_booted(vm, VM_DEAD, xasprintf("agent lost: %s", why));
+    }
 }
 
 static void on_reset(struct vm *vm)
@@ -178,14 +171,14 @@ static void on_reset(struct vm *vm)
     if (vm->scanner.verdict != CONSOLE_ALIVE && !vm->resetting) {
         char *reason = console_reason(vm); /* panic=-1: the kernel reboots by itself */
         stop_vcpus(vm);
-        if (vm->settled && is_live(vm))
+        if (is_live(vm))
             end_booted(vm, VM_DEAD, reason);
         else
             fail_boot(vm, reason);
-        return;
-    }
-    if (is_live(vm) || !vm->settled)
+    } else if (is_live(vm) || vm->booting) {
         begin_generation(vm);
+        guest_expect_restart(vm->guest, vm->resetting ? "the VM was reset" : "the guest rebooted");
+    }
 }
 
 static void on_qmp_event(const char *event, json_t *data, void *arg)
@@ -196,10 +189,6 @@ static void on_qmp_event(const char *event, json_t *data, void *arg)
     } else if (!strcmp(event, "RESET")) {
         on_console_output(vm); /* what was said before it */
         on_reset(vm);
-    } else if (!strcmp(event, "STOP")) {
-        vm->running = false;
-    } else if (!strcmp(event, "RESUME")) {
-        vm->running = true;
     } else if (!strcmp(event, "SUSPEND")) {
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {
@@ -239,7 +228,6 @@ struct vm *vm_new(struct loop *loop, const char *name, const char *directory, st
     vm->loop = loop;
     vm->name = xstrdup(name);
     vm->console = console;
-    vm->settled = true;
     vm->panic_timer = loop_add_timer(loop, DEADLINE_NONE, on_panic_timer, vm);
     console_on_output(console, on_console_output, vm);
     return vm;
@@ -337,8 +325,8 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
     if (!vm->qemu)
         goto out;
     vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), on_qmp_event, on_qmp_closed, vm);
-    vm->guest = guest_new(vm->loop, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]),
-                          on_guest_ready, on_guest_lost, vm);
+    vm->guest = guest_new(vm->loop, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]));
+    guest_set_event_fn(vm->guest, on_guest_event, vm);
     result = 0;
 out:
     for (int i = 0; i < SOCKETS; i++) {
@@ -357,8 +345,9 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     set_cause(vm, NULL);
     free(vm->failure);
     vm->failure = NULL;
-    vm->settled = vm->ready = vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
-    vm->running = true;
+    vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
+    vm->booting = true;
+    vm->emulated = !boot->machine.kvm;
     vm->scanner = (struct console_scanner){0};
     vm->generation++;
     vm->agent_timeout_ns = boot->agent_timeout_ns;
@@ -367,14 +356,15 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     if (start_qemu(vm, boot, e) < 0) {
         drop_qemu(vm);
         set_cause(vm, xstrdup(err_message(e)));
-        vm->settled = true;
+        vm->booting = false;
         return err_prefix(e, "boot");
     }
     vm->scanned = console_boot_start(vm->console);
     return 0;
 }
 
-static int fail_wait(struct vm *vm, const char *call, const char *note, struct err *e)
+/* Reports the failure, with the console's end. */
+static int report_failure(struct vm *vm, const char *call, const char *note, struct err *e)
 {
     if (vm->exited)
         console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
@@ -384,38 +374,33 @@ static int fail_wait(struct vm *vm, const char *call, const char *note, struct e
                    *tail ? "\nconsole tail:\n" : "\nthe console is empty", tail);
 }
 
-/* Waits until the agent answers in the current generation. */
+/* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
 static int wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e)
 {
+    _cleanup_err_ struct err why = ERR_INIT;
     int64_t limit = start + vm->agent_timeout_ns;
-    if (loop_wait(vm->loop, &vm->settled, limit < deadline ? limit : deadline) < 0) {
-        int code = errno;
-        if (code == ETIMEDOUT && limit <= deadline) {
-            fail_boot(vm, xasprintf("the agent did not answer within %gs", (double)vm->agent_timeout_ns / 1e9));
-        } else {
-            vm->failure = xstrdup("interrupted");
-            vm->settled = true;
-            set_cause(vm, xstrdup("its boot was interrupted"));
-            return err_set(e, code, "%s: interrupted", call);
-        }
-    }
-    if (!vm->ready) {
-        guest_fail(vm->guest, vm->failure);
-        return fail_wait(vm, call, note, e);
-    }
-    return 0;
+    if (guest_wait_ready(vm->guest, limit < deadline ? limit : deadline, &why) == 0)
+        return 0;
+    if (!vm->failure && why.code == ETIMEDOUT && limit <= deadline)
+        vm->failure = xasprintf("the agent did not answer within %gs", (double)vm->agent_timeout_ns / 1e9);
+    if (vm->failure)
+        return report_failure(vm, call, note, e);
+    return err_set(e, why.code, "%s: %s", call, err_message(&why));
 }
 
 int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, struct err *e)
 {
-    if (wait_ready(vm, "boot", vm->started_ns, boot->accel_note, deadline, e) < 0)
+    int result = wait_ready(vm, "boot", vm->started_ns, boot->accel_note, deadline, e);
+    vm->booting = false;
+    if (result < 0) {
+        if (!vm->failure)
+            set_cause(vm, xstrdup(err_message(e)));
         return -1;
+    }
     vm->state = VM_BOOTED;
     if (!boot->has_initial_time)
         return 0;
-    if (guest_clock_set(vm->guest, (int64_t)(boot->initial_time * 1e9), deadline, e) < 0)
-        return err_prefix(e, "boot");
-    return 0;
+    return guest_clock_set(vm->guest, (int64_t)(boot->initial_time * 1e9), deadline, e);
 }
 
 /* -------------------------------------------------------------------------------------------- lifecycle */
@@ -459,18 +444,17 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (vm->state != VM_BOOTED)
         return wrong_state(vm, "reset", e);
-    vm->resetting = true;
     int64_t start = clock_monotonic_ns();
     unsigned before = vm->generation;
+    vm->resetting = vm->booting = true;
     int result = qmp_call(vm->qmp, "system_reset", NULL, deadline, NULL, e);
-    if (result < 0) {
+    if (result < 0)
         err_prefix(e, "reset");
-    } else {
-        if (vm->generation == before)
-            begin_generation(vm); /* the RESET event comes after the reply, and changes nothing more */
+    else if (vm->generation == before)
+        on_reset(vm); /* the event may come after the reply */
+    if (!result)
         result = wait_ready(vm, "reset", start, NULL, deadline, e);
-    }
-    vm->resetting = false;
+    vm->resetting = vm->booting = false;
     if (result < 0 && vm->failure)
         end_booted(vm, VM_DEAD, xstrdup(vm->failure));
     return result;
@@ -507,7 +491,7 @@ void vm_shutdown(struct vm *vm)
         set_cause(vm, xstrdup("it was shut down"));
     vm->state = VM_SHUTDOWN;
     if (vm->guest)
-        guest_fail(vm->guest, "the VM was shut down");
+        guest_close(vm->guest, "the VM was shut down");
     drop_qemu(vm);
     console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
     if (live)
@@ -520,17 +504,11 @@ int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **r
 {
     if (vm->state != VM_BOOTED)
         return wrong_state(vm, call, e);
-    if (!vm->settled && wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
-        if (vm->failure)
+    if (!guest_is_ready(vm->guest) && wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
+        if (vm->failure && is_live(vm))
             end_booted(vm, VM_DEAD, xstrdup(vm->failure));
         return -1;
     }
     *ret = vm->guest;
     return 0;
-}
-
-void vm_explain(struct vm *vm, const char *call, struct err *e)
-{
-    if (!is_live(vm))
-        err_set(e, 0, "%s: the VM died (%s)", call, vm->cause ? vm->cause : vm_state_name(vm->state));
 }
