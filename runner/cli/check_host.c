@@ -13,11 +13,18 @@
 #include "config/resolve.h"
 #include "config/values.h"
 #include "pool/host.h"
+#include "vm/launch.h"
 
 #define FREE_SPACE_MIN (2 * GIB)
 #define MEMORY_MIN     GIB
 #define OPEN_FILES_MIN 1024
 #define SPARSE_LENGTH  (16 * MIB)
+
+static int find_overlay(const struct profile *p, const struct environment *env, struct err *e)
+{
+    _cleanup_(overlay_done) struct overlay overlay = OVERLAY_INIT;
+    return p->inject_agent ? launch_find_overlay(p, env, &overlay, e) : 0;
+}
 
 void check_profiles(struct check_list *list, const struct config *config,
                     const struct environment *env)
@@ -26,15 +33,12 @@ void check_profiles(struct check_list *list, const struct config *config,
         const struct profile *p = &config->profiles[i];
         _cleanup_err_ struct err e = ERR_INIT;
         _cleanup_(profile_files_done) struct profile_files files = {0};
-        _cleanup_free_ char *overlay = NULL;
-        bool chosen;
         if (!p->file && config->profile_count > 1)
             continue;
         if (p->out && access(p->out, F_OK) < 0)
             check_add(list, CHECK_OK, "profile", NULL, "`%s` is built before its first use",
                       p->name);
-        else if (profile_resolve(p, env, &files, &e) < 0 ||
-                 overlay_find(p, env, &overlay, &chosen, &e) < 0)
+        else if (profile_resolve(p, env, &files, &e) < 0 || find_overlay(p, env, &e) < 0)
             check_add(list, CHECK_WARN, "profile", e.hint ? e.hint : "correct it in provium.toml",
                       "%s", err_message(&e));
         else

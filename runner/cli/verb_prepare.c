@@ -3,34 +3,24 @@
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
-#include "config/build.h"
-#include "config/cmdline.h"
-#include "config/resolve.h"
+#include "vm/launch.h"
 
-/* Builds one profile, finds its files, composes its command line and prints all of it. */
-static int prepare(const struct profile *p, const struct environment *env,
-                   const struct options *options, struct err *e)
+/* Builds one profile, fills the caches with what its boots need and prints what they will use. */
+static int prepare(const struct profile *p, const struct environment *env, const struct options *options, struct err *e)
 {
-    struct build_options build = {.skip = options->no_build};
-    _cleanup_(profile_files_done) struct profile_files files = {0};
-    _cleanup_free_ char *overlay = NULL, *cmdline = NULL;
-    bool chosen;
-    if (profile_build(p, env, &build, e) < 0 || profile_resolve(p, env, &files, e) < 0)
+    const struct launch_host host = {.environment = env, .no_build = options->no_build};
+    const struct launch_options none = {0};
+    _cleanup_(launch_done) struct launch l = LAUNCH_INIT;
+    if (launch_prepare_files(p, &host, &none, &l, e) < 0)
         return -1;
-    if (p->inject_agent && overlay_find(p, env, &overlay, &chosen, e) < 0)
-        return -1;
-    struct cmdline_parts parts = {.profile = p->name,
-                                  .base = files.cmdline,
-                                  .arch = p->arch,
-                                  .inject_agent = p->inject_agent};
-    if (cmdline_compose(&parts, &cmdline, e) < 0)
-        return -1;
-    printf("%s\n    kernel   %s\n    initrd   %s\n    overlay  %s\n    cmdline  %s\n", p->name,
-           files.kernel, files.initrd ? files.initrd : "(none)",
+    if (l.warning)
+        say_warning("%s", l.warning);
+    printf("%s\n    kernel   %s\n    initrd   %s\n    overlay  %s\n    cmdline  %s\n", p->name, l.files.kernel,
+           l.files.initrd ? l.files.initrd : "(none)",
            !p->inject_agent ? "(none)"
-           : overlay        ? overlay
+           : l.overlay_path ? l.overlay_path
                             : "(built in)",
-           cmdline);
+           l.cmdline);
     return 0;
 }
 

@@ -82,25 +82,6 @@ char *bundled_guest_find(const struct environment *env, enum guest_arch arch, st
     return found;
 }
 
-int overlay_find(const struct profile *p, const struct environment *env, char **ret_path,
-                 bool *ret_chosen, struct err *e)
-{
-    const char *chosen = p->agent_overlay_path ? p->agent_overlay_path : env->overlay;
-    if (p->agent_overlay_path && check_file(p, "agent_overlay_path", chosen, e) < 0)
-        return -1;
-    if (chosen && probe_file(chosen) < 0)
-        return err_errno(e, "profile `%s`: PROVIUM_OVERLAY `%s`", p->name, chosen);
-    *ret_chosen = chosen != NULL;
-    if (chosen) {
-        *ret_path = xstrdup(chosen);
-    } else {
-        _cleanup_strv_ struct strv tried = STRV_INIT;
-        *ret_path = find_shipped(env, "../share/provium/agent-overlay.cpio.gz",
-                                 "dist/agent-overlay.cpio.gz", &tried);
-    }
-    return 0;
-}
-
 /* The file behind `name` with links followed inside the tree: an absolute link in a root file
  * system means a file of that tree, not of the host. NULL unless it is a regular file. */
 static char *file_in_root(int root, const char *name, struct stat *ret)

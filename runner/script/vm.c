@@ -74,7 +74,7 @@ static int vm_new_binding(lua_State *L)
         return raise_err(L, &e);
     check_boot_options(L, 3, "lab:vm");
     struct vm_object *o = lua_newuserdatauv(L, sizeof(*o), 1);
-    *o = (struct vm_object){.profile = profile, .launch.kernel_fd = -1, .launch.initrd_fd = -1};
+    *o = (struct vm_object){.profile = profile, .launch = LAUNCH_INIT};
     luaL_setmetatable(L, "vm");
     lua_pushvalue(L, 3);
     lua_setiuservalue(L, -2, 1);

@@ -10,7 +10,6 @@
 #include "config/build.h"
 #include "config/cmdline.h"
 #include "config/qemu.h"
-#include "config/resolve.h"
 #include "initrd/agent_blob.h"
 #include "initrd/overlay.h"
 #include "vm/kernel_image.h"
@@ -39,12 +38,12 @@ static int choose_accel(const struct profile *profile, const struct launch_host 
     return 0;
 }
 
-static int prepare_cmdline(const struct profile *profile, const struct launch_options *options,
-                           const struct profile_files *files, struct launch *l, struct err *e)
+static int prepare_cmdline(const struct profile *profile, const struct launch_options *options, struct launch *l,
+                           struct err *e)
 {
     const struct cmdline_parts parts = {
         .profile = profile->name,
-        .base = options->kernel_cmdline ? options->kernel_cmdline : files->cmdline,
+        .base = options->kernel_cmdline ? options->kernel_cmdline : l->files.cmdline,
         .append = options->kernel_cmdline_append,
         .arch = profile->arch,
         .inject_agent = profile->inject_agent,
@@ -52,8 +51,8 @@ static int prepare_cmdline(const struct profile *profile, const struct launch_op
     return cmdline_compose(&parts, &l->cmdline, e);
 }
 
-static int prepare_initrd(const struct profile *profile, const struct environment *environment,
-                          const struct launch_options *options, const char *path, struct launch *l, struct err *e)
+int launch_find_overlay(const struct profile *profile, const struct environment *environment, struct overlay *ret,
+                        struct err *e)
 {
     const struct overlay_search search = {
         .configured = profile->agent_overlay_path,
@@ -63,11 +62,17 @@ static int prepare_initrd(const struct profile *profile, const struct environmen
         .agent_size = agent_blob_size(),
         .protocol = PROTOCOL_VERSION,
     };
+    return overlay_find(&search, ret, e);
+}
+
+static int prepare_initrd(const struct profile *profile, const struct environment *environment,
+                          const struct launch_options *options, struct launch *l, struct err *e)
+{
     _cleanup_(overlay_done) struct overlay overlay = OVERLAY_INIT;
-    if (profile->inject_agent && overlay_find(&search, &overlay, e) < 0)
+    if (profile->inject_agent && launch_find_overlay(profile, environment, &overlay, e) < 0)
         return -1;
     const struct initrd_request request = {
-        .initrd = path,
+        .initrd = l->files.initrd,
         .overlay = profile->inject_agent ? &overlay : NULL,
         .files = options->files,
         .file_count = options->file_count,
@@ -77,6 +82,7 @@ static int prepare_initrd(const struct profile *profile, const struct environmen
     if (initrd_prepare(&request, &initrd, e) < 0)
         return -1;
     l->initrd_fd = steal_fd(&initrd.fd);
+    l->overlay_path = steal_ptr(overlay.path);
     l->warning = initrd.warning ? steal_ptr(initrd.warning) : overlay.note ? steal_ptr(overlay.note) : NULL;
     return 0;
 }
@@ -112,17 +118,16 @@ static int64_t agent_timeout(const struct profile *profile, const struct launch_
     return DEFAULT_BOOT_TIMEOUT_S * NS_PER_S * (kvm ? 1 : TCG_TIMEOUT_FACTOR);
 }
 
-static int prepare_files(const struct profile *profile, const struct launch_host *host,
+int launch_prepare_files(const struct profile *profile, const struct launch_host *host,
                          const struct launch_options *options, struct launch *l, struct err *e)
 {
     const struct build_options build = {.skip = host->no_build, .run_dir = host->run_dir};
-    _cleanup_(profile_files_done) struct profile_files files = {0};
     if (profile_build(profile, host->environment, &build, e) < 0 ||
-        profile_resolve(profile, host->environment, &files, e) < 0)
+        profile_resolve(profile, host->environment, &l->files, e) < 0 ||
+        prepare_cmdline(profile, options, l, e) < 0)
         return -1;
-    if (prepare_cmdline(profile, options, &files, l, e) < 0 ||
-        prepare_kernel(profile, host->environment, files.kernel, l, e) < 0 ||
-        prepare_initrd(profile, host->environment, options, files.initrd, l, e) < 0)
+    if (prepare_kernel(profile, host->environment, l->files.kernel, l, e) < 0 ||
+        prepare_initrd(profile, host->environment, options, l, e) < 0)
         return err_prefix(e, "profile `%s`", profile->name);
     return 0;
 }
@@ -130,9 +135,9 @@ static int prepare_files(const struct profile *profile, const struct launch_host
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct launch_options *options, struct launch *ret, struct err *e)
 {
-    *ret = (struct launch){.kernel_fd = -1, .initrd_fd = -1};
+    *ret = LAUNCH_INIT;
     ret->qemu = qemu_find(host->environment, profile->arch, e);
-    if (!ret->qemu || choose_accel(profile, host, ret, e) < 0 || prepare_files(profile, host, options, ret, e) < 0) {
+    if (!ret->qemu || choose_accel(profile, host, ret, e) < 0 || launch_prepare_files(profile, host, options, ret, e) < 0) {
         launch_done(ret);
         return -1;
     }
@@ -162,11 +167,13 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
 
 void launch_done(struct launch *l)
 {
+    profile_files_done(&l->files);
+    free(l->overlay_path);
     free(l->qemu);
     free(l->cmdline);
     free(l->rtc_base);
     free(l->warning);
     close_fd(&l->kernel_fd);
     close_fd(&l->initrd_fd);
-    *l = (struct launch){.kernel_fd = -1, .initrd_fd = -1};
+    *l = LAUNCH_INIT;
 }

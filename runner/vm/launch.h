@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "config/resolve.h"
 #include "initrd/merge.h"
 #include "vm/vm.h"
 
@@ -33,14 +34,24 @@ struct launch_options {
 
 struct launch {
     struct vm_boot boot; /* borrows from the fields below */
+    struct profile_files files;
+    char *overlay_path; /* NULL: the embedded agent, or none */
     char *qemu, *cmdline, *rtc_base;
     int kernel_fd, initrd_fd;
     char *warning; /* to be shown once, or NULL */
 };
+#define LAUNCH_INIT ((struct launch){.kernel_fd = -1, .initrd_fd = -1})
 
 /* `name` is shown by ps(1). */
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct launch_options *options, struct launch *ret, struct err *e);
 void launch_done(struct launch *l);
+/* Only the part that `provium prepare` does: builds, finds and checks the files, composes the command line, fills the
+ * caches. */
+int launch_prepare_files(const struct profile *profile, const struct launch_host *host,
+                         const struct launch_options *options, struct launch *ret, struct err *e);
+/* The agent overlay of a profile, whole. */
+int launch_find_overlay(const struct profile *profile, const struct environment *environment, struct overlay *ret,
+                        struct err *e);
 /* Memory that a boot with these options takes, in bytes: the pool wants to know first. */
 uint64_t launch_memory(const struct profile *profile, const struct launch_options *options);

@@ -151,38 +151,6 @@ static void root_holds_one_kernel(void **state)
            "boot/vmlinuz-6.2");
 }
 
-static void overlay_search_order(void **state)
-{
-    struct place *t = *state;
-    char *path = NULL;
-    bool chosen = true;
-    _cleanup_free_ char *bin = temp_file(t->dir, "tree/build/bin/provium", "");
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), 0);
-    assert_null(path);
-    assert_false(chosen);
-    _cleanup_free_ char *dist = temp_file(t->dir, "tree/dist/agent-overlay.cpio.gz", "");
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), 0);
-    assert_string_equal(path, dist);
-    free(path);
-    _cleanup_free_ char *share =
-        temp_file(t->dir, "tree/build/share/provium/agent-overlay.cpio.gz", "");
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), 0);
-    assert_non_null(strstr(path, "/../share/provium/"));
-    assert_false(chosen);
-    free(path);
-    t->env->overlay = xstrdup("/nowhere");
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), -1);
-    assert_message(t, "profile `p`: PROVIUM_OVERLAY `/nowhere`: No such file or directory");
-    t->p.agent_overlay_path = dist;
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), 0);
-    assert_string_equal(path, dist);
-    assert_true(chosen);
-    free(path);
-    t->p.agent_overlay_path = "/missing";
-    assert_int_equal(overlay_find(&t->p, t->env, &path, &chosen, &t->e), -1);
-    assert_message(t, "profile `p`: agent_overlay_path `/missing`: No such file or directory");
-}
-
 static size_t count_lines(const char *dir, const char *name)
 {
     _cleanup_free_ char *path = path_join(dir, name);
@@ -252,7 +220,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(missing_files_are_named),    TEST(cmdline_comes_from_a_file),
         TEST(bundled_guest_is_searched),  TEST(root_holds_one_kernel),
-        TEST(overlay_search_order),       TEST(build_runs_once_per_run),
         TEST(failed_build_is_remembered), TEST(no_build_needs_the_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
