@@ -11,6 +11,7 @@
 #include "cli/verb.h"
 #include "config/values.h"
 
+#define TIMEOUT_DEFAULT_NS (300 * INT64_C(1000000000)) /* per file */
 #define OVERCOMMIT_MIN 0.5
 #define OVERCOMMIT_MAX 8.0
 #define ROWS_MAX       128
@@ -231,7 +232,7 @@ static int check_combination(const struct parser *p, struct err *e)
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
     _cleanup_(options_done) struct options options = {
-        .cpu_overcommit = 1.0, .timeout_ns = -1, .accel = -1, .sandbox = -1};
+        .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1};
     struct parser p = {.argc = argc, .argv = argv, .options = &options};
     if (take_words(&p, e) < 0)
         return -1;

@@ -92,6 +92,8 @@ static int run_files(const struct options *options, const struct discovery *foun
     struct run_totals totals;
     int signal_number = dispatcher_run(&settings, &totals);
     text_report_end(&run.text, &totals);
+    if (totals.files_bad || options->seed_given)
+        say_note("seed %llu", (unsigned long long)run.seed);
     if (fflush(stdout) == EOF || ferror(stdout))
         run.output_failed = true;
     return exit_code(&run, &totals, signal_number);

@@ -77,7 +77,7 @@ static int core_traceback(lua_State *L)
     luaL_buffinit(L, &b);
     for (int level = (int)luaL_checkinteger(L, 1); lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sln", &ar);
-        if (is_framework(&ar) || (*ar.what == 'C' && !*ar.namewhat))
+        if (is_framework(&ar) || (*ar.what == 'C' && (!*ar.namewhat || !strcmp(ar.name, "xpcall"))))
             continue;
         if (frames++ == TRACEBACK_FRAMES) {
             luaL_addstring(&b, "\n    ...");
@@ -156,7 +156,7 @@ static int core_deadline_set(lua_State *L)
 
 static int core_deadline_clear(lua_State *L)
 {
-    deadline_stop_test(&script_of(L)->deadline);
+    deadline_stop_test(L, &script_of(L)->deadline);
     return 0;
 }
 

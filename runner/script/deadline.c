@@ -145,8 +145,9 @@ void deadline_start_test(struct deadline *d, const char *test_name, int64_t limi
     rearm(d);
 }
 
-void deadline_stop_test(struct deadline *d)
+void deadline_stop_test(lua_State *L, struct deadline *d)
 {
+    deadline_hook(L);
     d->test_name[0] = '\0';
     d->test = DEADLINE_NONE;
     if (*d->file_message)
@@ -171,6 +172,8 @@ void deadline_shift(struct deadline *d, int64_t ns)
     rearm(d);
 }
 
+static void hook(lua_State *L, lua_Debug *ar);
+
 /* Raises for whichever deadline has passed. */
 static void raise_over(lua_State *L, struct deadline *d, const char *call, const char *where)
 {
@@ -184,10 +187,13 @@ static void raise_over(lua_State *L, struct deadline *d, const char *call, const
         memcpy(d->message, text, sizeof(text));
     if (file && !*d->file_message)
         memcpy(d->file_message, text, sizeof(text));
+    if (!d->expired) { /* it listens: from now on the grace counts */
+        alarm_stage = 1;
+        arm_alarm(GRACE_NS);
+    }
     d->expired = true;
     d->call[0] = '\0';
-    alarm_stage = 0; /* it listens */
-    arm_alarm(GRACE_NS);
+    lua_sethook(L, hook, LUA_MASKCOUNT, 1); /* code that catches this does not get far */
     lua_pushstring(L, text);
     lua_error(L);
 }

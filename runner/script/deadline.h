@@ -32,7 +32,7 @@ void deadline_done(struct deadline *d);
 void deadline_start_file(struct deadline *d, int64_t limit_ns);
 /* A test's body, or its hooks, begin: arms the limit (0: none). `test_name` is shown by "still running". */
 void deadline_start_test(struct deadline *d, const char *test_name, int64_t limit_ns);
-void deadline_stop_test(struct deadline *d);
+void deadline_stop_test(lua_State *L, struct deadline *d);
 /* Moves both by a wait that does not count. */
 void deadline_shift(struct deadline *d, int64_t ns);
 

@@ -158,7 +158,7 @@ static void push_call(lua_State *L, const char *name, const char *command)
 void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_command *out)
 {
     size_t argc;
-    bool shell = false;
+    bool is_shell = false;
     *out = GUEST_COMMAND_INIT;
     lua_settop(L, 3);
     luaL_checkstack(L, 20, name);
@@ -187,17 +187,17 @@ void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_
             raise_format(L, "%s: args must be an array (got %s)", name, luaL_typename(L, -1));
         }
         if (!out->argv) {
-            const char **shell = lua_newuserdatauv(L, 4 * sizeof(char *), 0);
-            shell[0] = "/bin/sh";
-            shell[1] = "-c";
-            shell[2] = text;
-            shell[3] = NULL;
-            out->argv = shell;
-            shell = true;
+            const char **argv = lua_newuserdatauv(L, 4 * sizeof(char *), 0);
+            argv[0] = "/bin/sh";
+            argv[1] = "-c";
+            argv[2] = text;
+            argv[3] = NULL;
+            out->argv = argv;
+            is_shell = true;
         }
     }
     if (options && lua_istable(L, options))
         read_options(L, options, name, waits, out);
-    push_call(L, name, shell ? out->argv[2] : out->argv[0]);
+    push_call(L, name, is_shell ? out->argv[2] : out->argv[0]);
     out->name = lua_tostring(L, -1);
 }

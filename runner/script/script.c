@@ -60,12 +60,26 @@ static void run_source(lua_State *L, const char *name, const char *start, const 
     lua_call(L, count, 1);
 }
 
+/* math.random: the run's seed, mixed with the path (FNV-1a), so that a file draws the same numbers in every run. */
+static void seed_random(lua_State *L, uint64_t seed, const char *path)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *path; path++)
+        hash = (hash ^ (unsigned char)*path) * UINT64_C(1099511628211);
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_pushinteger(L, (lua_Integer)(seed ^ hash));
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+}
+
 /* Everything that may raise while the state is made. Leaves the framework table in the registry. */
 static int open_state(lua_State *L)
 {
     struct script *s = script_of(L);
     stdlib_open(L);
     json_open(L);
+    seed_random(L, s->settings->seed, s->path);
     add_search_paths(L, s->settings->roots);
     core_open(L);
     vm_open(L);
@@ -212,7 +226,7 @@ int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns,
     deadline_start_file(&s->deadline, file_limit_ns);
     if (!result)
         result = call_protected(L, e);
-    deadline_stop_test(&s->deadline);
+    deadline_stop_test(L, &s->deadline);
     if (!result) {
         lua_pushstring(L, filter_json);
         lua_pushcclosure(L, run_tests, 1);

@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "guest/clock.h"
 #include "vm/panic.h"
 #include "vm/qemu.h"
 
