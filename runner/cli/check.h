@@ -33,5 +33,7 @@ void check_profiles(struct check_list *list, const struct config *config,
 /* Cache and scratch directories: writable, free space, sparse files, reflinks. */
 void check_storage(struct check_list *list, const struct config *config,
                    const struct environment *env);
+/* Whether the sandbox can be entered; `config` may be NULL. */
+void check_sandbox(struct check_list *list, const struct config *config);
 /* Memory, CPUs and open files, as the pool will use them. */
 void check_limits(struct check_list *list, const struct options *options);

@@ -12,6 +12,7 @@
 #include "cli/check.h"
 #include "config/resolve.h"
 #include "config/values.h"
+#include "ns/sandbox.h"
 #include "pool/host.h"
 #include "vm/launch.h"
 
@@ -69,7 +70,8 @@ static bool reflinks_work(int from, const char *directory)
     return to >= 0 && pwrite(from, "x", 1, 0) == 1 && ioctl(to, FICLONE, from) == 0;
 }
 
-/* The directory itself, or the nearest parent that exists: it is made when first needed, not by a check. */
+/* The directory itself, or the nearest parent that exists: it is made when first needed, not by a
+ * check. */
 static char *existing_directory(const char *path)
 {
     char *at = xstrdup(path);
@@ -102,7 +104,7 @@ static void check_directory(struct check_list *list, const char *name, const cha
     else
         check_add(list, CHECK_OK, name, NULL, "%s, %s free%s", directory, space,
                   reflinks_work(fd, existing) ? ", reflinks"
-                                               : ", no reflinks: disk copies are overlays");
+                                              : ", no reflinks: disk copies are overlays");
 }
 
 void check_storage(struct check_list *list, const struct config *config,
@@ -120,6 +122,20 @@ void check_storage(struct check_list *list, const struct config *config,
     if (config)
         check_directory(list, "cache", config->cache_dir,
                         "set cache_dir, or PROVIUM_FIXTURE_CACHE");
+}
+
+void check_sandbox(struct check_list *list, const struct config *config)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    bool required = config && config->sandbox == SANDBOX_REQUIRE;
+    if (config && config->sandbox == SANDBOX_OFF)
+        check_add(list, CHECK_OK, "sandbox", NULL, "off");
+    else if (sandbox_probe(&e) == 0)
+        check_add(list, CHECK_OK, "sandbox", NULL,
+                  "own user, network, mount, pid and ipc namespaces");
+    else
+        check_add(list, required ? CHECK_FAIL : CHECK_WARN, "sandbox", e.hint,
+                  "%s; tests run without it and share the host's network", err_message(&e));
 }
 
 void check_limits(struct check_list *list, const struct options *options)

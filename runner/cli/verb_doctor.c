@@ -53,6 +53,7 @@ int verb_doctor(const struct options *options)
         check_profiles(&list, config, env);
     check_storage(&list, config, env);
     check_limits(&list, options);
+    check_sandbox(&list, config);
 
     int rc = 0;
     for (size_t i = 0; i < list.count; i++) {
