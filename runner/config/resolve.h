@@ -21,6 +21,6 @@ void profile_files_done(struct profile_files *files);
 
 /* Directory of the bundled guest for an architecture: it holds BUNDLED_KERNEL and BUNDLED_INITRD.
  */
-#define BUNDLED_KERNEL "vmlinuz"
-#define BUNDLED_INITRD "initrd.cpio"
+#define BUNDLED_KERNEL "vmlinux"
+#define BUNDLED_INITRD "initrd"
 char *bundled_guest_find(const struct environment *env, enum guest_arch arch, struct err *e);

@@ -220,7 +220,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(missing_files_are_named),    TEST(cmdline_comes_from_a_file),
         TEST(bundled_guest_is_searched),  TEST(root_holds_one_kernel),
-        TEST(failed_build_is_remembered), TEST(no_build_needs_the_directory),
+        TEST(build_runs_once_per_run),    TEST(failed_build_is_remembered),
+        TEST(no_build_needs_the_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,139 @@
+/* The kernel tells of a press over generic netlink, family acpi_event; of drivers, only `button` is needed. All this
+ * happens in a thread of its own after the first hello, because loading a module takes longer than a small boot
+ * can spare. */
+#include "button.h"
+
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "modules.h"
+#include "power.h"
+
+/* drivers/acpi/event.c */
+#define ACPI_FAMILY     "acpi_event"
+#define ACPI_GROUP      "acpi_mc_group"
+#define ACPI_ATTR_EVENT 1
+struct acpi_event {
+    char device_class[20];
+    char bus_id[15];
+    uint32_t type, data;
+};
+
+static struct watch button = {.fd = -1};
+
+static const struct nlattr *find_attribute(const void *from, size_t len, uint16_t type)
+{
+    const char *at = from;
+    while (len >= NLA_HDRLEN) {
+        const struct nlattr *a = (const struct nlattr *)(const void *)at;
+        if (a->nla_len < NLA_HDRLEN || a->nla_len > len)
+            return NULL;
+        if ((a->nla_type & NLA_TYPE_MASK) == type)
+            return a;
+        size_t step = NLA_ALIGN(a->nla_len);
+        if (step > len)
+            return NULL;
+        at += step;
+        len -= step;
+    }
+    return NULL;
+}
+
+static const void *payload(const struct nlattr *a, size_t *ret_len)
+{
+    *ret_len = a->nla_len - NLA_HDRLEN;
+    return (const char *)a + NLA_HDRLEN;
+}
+
+/* The attributes of a generic netlink message, or NULL. */
+static const void *attributes(const void *message, ssize_t got, size_t *ret_len)
+{
+    const struct nlmsghdr *h = message;
+    if (got < (ssize_t)NLMSG_LENGTH(GENL_HDRLEN) || h->nlmsg_len > (size_t)got ||
+        h->nlmsg_len < NLMSG_LENGTH(GENL_HDRLEN) || h->nlmsg_type == NLMSG_ERROR)
+        return NULL;
+    *ret_len = h->nlmsg_len - NLMSG_LENGTH(GENL_HDRLEN);
+    return (const char *)message + NLMSG_LENGTH(GENL_HDRLEN);
+}
+
+/* The number of the multicast group, from the reply to CTRL_CMD_GETFAMILY; 0: none. */
+static uint32_t group_of(const void *reply, ssize_t got)
+{
+    size_t len;
+    const void *at = attributes(reply, got, &len);
+    const struct nlattr *a = at ? find_attribute(at, len, CTRL_ATTR_MCAST_GROUPS) : NULL;
+    if (!a)
+        return 0;
+    at = payload(a, &len);
+    a = find_attribute(at, len, 1); /* the family has one group */
+    if (!a)
+        return 0;
+    at = payload(a, &len);
+    a = find_attribute(at, len, CTRL_ATTR_MCAST_GRP_ID);
+    uint32_t id = 0;
+    if (a && a->nla_len >= NLA_HDRLEN + sizeof(id))
+        memcpy(&id, payload(a, &len), sizeof(id));
+    return id;
+}
+
+static int open_events(void)
+{
+    struct {
+        struct nlmsghdr netlink;
+        struct genlmsghdr generic;
+        struct nlattr attribute;
+        char family[NLA_ALIGN(sizeof(ACPI_FAMILY))];
+    } request = {
+        .netlink = {.nlmsg_len = sizeof(request), .nlmsg_type = GENL_ID_CTRL, .nlmsg_flags = NLM_F_REQUEST},
+        .generic = {.cmd = CTRL_CMD_GETFAMILY, .version = 1},
+        .attribute = {.nla_len = NLA_HDRLEN + sizeof(ACPI_FAMILY), .nla_type = CTRL_ATTR_FAMILY_NAME},
+        .family = ACPI_FAMILY,
+    };
+    _Alignas(struct nlmsghdr) char reply[4096];
+    _cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+    if (fd < 0 || send(fd, &request, sizeof(request), 0) < 0)
+        return -1;
+    uint32_t group = group_of(reply, recv(fd, reply, sizeof(reply), 0));
+    if (!group || setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+        return -1;
+    return steal_fd(&fd);
+}
+
+static void on_event(struct watch *w, uint32_t events)
+{
+    _Alignas(struct nlmsghdr) char message[4096];
+    size_t len;
+    (void)events;
+    const void *at = attributes(message, recv(w->fd, message, sizeof(message), MSG_DONTWAIT), &len);
+    const struct nlattr *a = at ? find_attribute(at, len, ACPI_ATTR_EVENT) : NULL;
+    if (a && a->nla_len >= NLA_HDRLEN + sizeof(struct acpi_event) &&
+        !strncmp(payload(a, &len), "button/power", strlen("button/power")))
+        power_signal(SIGUSR2);
+}
+
+static void *prepare(void *arg)
+{
+    struct agent *a = arg;
+    modules_load("button"); /* or it is built in */
+    int fd = open_events();
+    if (fd < 0)
+        return NULL;
+    agent_lock(a);
+    button = (struct watch){.fd = fd, .fn = on_event};
+    watch_set(&a->events, &button, EPOLLIN);
+    agent_unlock(a);
+    return NULL;
+}
+
+void button_watch(struct agent *a)
+{
+    pthread_t thread;
+    static bool begun;
+    if (!begun && !pthread_create(&thread, NULL, prepare, a))
+        pthread_detach(thread);
+    begun = true;
+}

@@ -1,0 +1,7 @@
+/* The ACPI power button, where the agent is pid 1. */
+#pragma once
+
+#include "agent.h"
+
+/* Loads its driver and listens to it, in the background; a press powers the guest off. */
+void button_watch(struct agent *a);

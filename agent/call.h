@@ -1,0 +1,114 @@
+/* A call: one request of the host, from its frame to the frame with its result.
+ *
+ * Most operations are plain functions that run in a pool thread and may block (handler.run). The others live in the
+ * main thread (handler.begin) and end their call when they like. Either way there is exactly one result, sent by
+ * call_finish; a call that was cancelled, or whose session is over, is carried to its end and says nothing.
+ *
+ * What the arguments borrow from is kept in the call. All functions may be used from any thread. */
+#pragma once
+
+#include <errno.h>
+
+#include "agent.h"
+
+struct piece {
+    struct piece *next;
+    size_t len, used;
+    uint8_t data[];
+};
+
+struct handler {
+    /* In a pool thread, without the lock. The result is what call_value, call_fail and call_tail left. */
+    void (*run)(struct call *call);
+    /* With the lock, in the main thread or in the pool thread that finished the call it waited for. Calls
+     * call_finish now or later. */
+    void (*begin)(struct call *call);
+    /* For handlers with `begin`: more of the body is in call->pieces, or it ended. */
+    void (*body)(struct call *call);
+    /* For handlers with `begin`: the host has given up; the call has to end soon. */
+    void (*cancel)(struct call *call);
+    /* For handlers with `begin`: the host takes `n` more bytes of an output stream. */
+    void (*credit)(struct call *call, unsigned stream, uint64_t n);
+    bool paths;  /* looks names up: has to use pid 1's root */
+    bool object; /* may outlive a sync mark, see session.c */
+};
+
+enum call_state {
+    CALL_WAITING, /* for the call in `after` */
+    CALL_QUEUED,  /* for a pool thread */
+    CALL_RUNNING, /* in `thread` */
+    CALL_OPEN,    /* with the main thread */
+};
+
+struct call {
+    struct call *next;       /* in its bucket */
+    struct call *queue_next; /* in the pool's queue, or in the list of those waiting for the same call */
+    struct call *waiters;
+    struct agent *agent;
+    const struct handler *handler;
+    uint64_t id, session;
+    enum operation op;
+    enum call_state state;
+    pthread_t thread;
+    bool cancelled;
+
+    union operation_object args;
+    uint8_t *args_copy; /* what `args` borrows from */
+
+    struct piece *pieces, **pieces_end; /* of the body, not yet taken */
+    size_t buffered, uncredited;
+    bool body_ended;
+    pthread_cond_t changed; /* a piece came, the body ended, or the call was cancelled */
+
+    struct buf value; /* packed */
+    struct buf tail;  /* the end of the result's body */
+    int errno_code;
+    char *detail;
+    bool failed;
+    void *data; /* of a handler with `begin` */
+};
+
+extern const struct handler handlers[OPERATION_COUNT];
+
+/* Requests and what follows them, from the channel (main thread). */
+void call_request(struct agent *a, const struct message *m);
+void call_body(struct agent *a, const struct message *m);
+void call_cancel(struct call *call);
+void call_cancel_all(struct agent *a);
+struct call *call_find(struct agent *a, uint64_t id);
+
+/* The arguments: `const struct args_stat *args = call_args(call)`. */
+static inline const void *call_args(const struct call *call)
+{
+    return &call->args;
+}
+/* A path or name as a C string; malloc'ed. NULL when it holds a NUL byte; the call has then failed with EINVAL. */
+char *call_string(struct call *call, struct bytes b);
+
+/* The result. `value` is the struct of the operation; NULL: nothing. A failure replaces it. */
+void call_value(struct call *call, const void *value);
+void call_fail(struct call *call, int code);
+void call_fail_about(struct call *call, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Sends the result and frees the call. Returns a call that waited for this one and is to be run by this pool thread
+ * next, or NULL. The main thread uses call_finish. */
+struct call *call_finish_next(struct call *call);
+void call_finish(struct call *call);
+
+/* Sends `n` bytes of the result's body, waiting for room in the channel. -1: the call is cancelled. Pool threads. */
+int call_send(struct call *call, const void *data, size_t n);
+/* The next piece of the request's body, waiting for it; NULL at its end, or when the call is cancelled. The caller
+ * frees it. Pool threads. */
+struct piece *call_receive(struct call *call);
+/* Tells the host that `n` bytes of the body were used up. */
+void call_credit(struct call *call, size_t n);
+/* Takes what has come of the body so far out of the call, in one piece; malloc'ed. */
+uint8_t *call_take_body(struct call *call, size_t *ret_len);
+/* An event of the call. Main thread. */
+void call_event(struct call *call, const char *event, const struct shape *shape, const void *value);
+
+/* After a system call failed: true if it should be tried again (EINTR without a cancellation). */
+static inline bool call_retry(const struct call *call, int code)
+{
+    return code == EINTR && !__atomic_load_n(&call->cancelled, __ATOMIC_ACQUIRE);
+}

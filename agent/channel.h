@@ -1,0 +1,43 @@
+/* The agent's end of the channel: frames in, frames out, over one non-blocking descriptor.
+ *
+ * Output is queued and written at once when there is room. Bulk senders (file contents, process output) wait while
+ * more than CHANNEL_BUSY bytes are queued, so that a small reply never waits behind more than that; and no request is
+ * read while the queue is long, so a peer that does not listen cannot make it grow. */
+#pragma once
+
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "events.h"
+#include "wire/message.h"
+
+#define CHANNEL_BUSY (192 * 1024)
+#define CHANNEL_MAX  (4 * 1024 * 1024)
+
+struct channel {
+    struct events *events;
+    struct watch watch;
+    struct frame_reader reader;
+    struct buf out;
+    bool device, ended;
+    bool was_busy;
+    pthread_cond_t drained; /* broadcast when `out` is no longer busy; waited on with the agent's lock */
+};
+
+/* `fn` is called when the descriptor is ready for reading (EPOLLIN) or writing; edge-triggered. */
+int channel_init(struct channel *c, struct events *ev, int fd, bool device,
+                 void (*fn)(struct watch *, uint32_t));
+void channel_done(struct channel *c);
+
+/* The next message; 0 when there is none now, 1 for a message, -1 for a protocol violation, 2 for a sync mark. */
+int channel_receive(struct channel *c, struct message *ret);
+
+/* Queues what fits of a message, as message_put does. */
+ssize_t channel_put(struct channel *c, const struct message *m);
+void channel_put_mark(struct channel *c);
+/* Writes what the descriptor takes now; true if the queue was busy and no longer is. */
+bool channel_flush(struct channel *c);
+static inline bool channel_busy(const struct channel *c)
+{
+    return c->out.len > CHANNEL_BUSY;
+}

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "call.h"
+
+/* Operations on the guest's clocks; in pool threads. */
+void clock_op_get(struct call *call);
+void clock_op_set(struct call *call);
+void clock_op_advance(struct call *call);
+void clock_op_sleep(struct call *call);
