@@ -11,17 +11,36 @@ const char *chunk_name(const lua_Debug *ar)
     return *ar->source == '@' || *ar->source == '=' ? ar->source + 1 : ar->short_src;
 }
 
+bool is_framework(const lua_Debug *ar)
+{
+    return !strncmp(ar->source, "=[provium", 9);
+}
+
 void push_position(lua_State *L, int level)
 {
     lua_Debug ar;
     for (; lua_getstack(L, level, &ar); level++) {
         lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0 && strncmp(ar.source, "=[provium", 9) != 0) {
+        if (ar.currentline > 0 && !is_framework(&ar)) {
             lua_pushfstring(L, "%s:%d: ", chunk_name(&ar), ar.currentline);
             return;
         }
     }
     lua_pushliteral(L, "");
+}
+
+void push_whole_message(lua_State *L, int index, int level)
+{
+    lua_Debug ar;
+    lua_pushvalue(L, index);
+    if (lua_type(L, -1) != LUA_TSTRING || !lua_getstack(L, level, &ar) || !lua_getinfo(L, "S", &ar))
+        return;
+    const char *text = lua_tostring(L, -1), *whole = chunk_name(&ar);
+    size_t shortened = strlen(ar.short_src);
+    if (strncmp(text, ar.short_src, shortened) != 0 || text[shortened] != ':' || !strcmp(whole, ar.short_src))
+        return;
+    lua_pushfstring(L, "%s%s", whole, text + shortened);
+    lua_remove(L, -2);
 }
 
 int raise_format(lua_State *L, const char *format, ...)

@@ -11,8 +11,14 @@
 
 /* The whole chunk name of a frame ("tests/x.test.lua"), not Lua's shortened one. `buffer` may be used. */
 const char *chunk_name(const lua_Debug *ar);
+/* Is it code of lua/? */
+bool is_framework(const lua_Debug *ar);
 /* Pushes "<file>:<line>: " of the innermost Lua function at `level` or above; "" when there is none. */
 void push_position(lua_State *L, int level);
+
+/* Pushes the error value at `index`. Lua begins a run-time error with the chunk name cut to 59 bytes: when it is that of
+ * the function at `level`, the whole name is put in its place. */
+void push_whole_message(lua_State *L, int index, int level);
 
 /* Raise with the position of the caller in Lua. raise_err takes the error's message (and drops the error). */
 int raise_format(lua_State *L, const char *format, ...);

@@ -46,11 +46,6 @@ static int core_duration(lua_State *L)
     return 1;
 }
 
-static bool is_framework(const lua_Debug *ar)
-{
-    return !strncmp(ar->source, "=[provium", 9);
-}
-
 static void add_frame(lua_State *L, luaL_Buffer *b, lua_Debug *ar)
 {
     lua_pushfstring(L, "\n    %s:", *ar->what == 'C' ? "[C]" : chunk_name(ar));
@@ -86,6 +81,14 @@ static int core_traceback(lua_State *L)
         add_frame(L, &b, &ar);
     }
     luaL_pushresult(&b);
+    return 1;
+}
+
+/* core.whole_message(value, level) → the value; of a text that begins with the shortened chunk name of the function at
+ * that level, with the whole one */
+static int core_whole_message(lua_State *L)
+{
+    push_whole_message(L, 1, (int)luaL_checkinteger(L, 2));
     return 1;
 }
 
@@ -292,6 +295,7 @@ void core_open(lua_State *L)
         {"position", core_position},
         {"duration", core_duration},
         {"traceback", core_traceback},
+        {"whole_message", core_whole_message},
         {"check_meta", core_check_meta},
         {"emit", core_emit},
         {"deadline_set", core_deadline_set},

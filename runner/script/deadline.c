@@ -13,6 +13,7 @@
 #define HOOK_INSTRUCTIONS 10000
 #define GRACE_NS          (10 * NS_PER_S)
 #define FIRST_NAG_NS      (60 * NS_PER_S)
+#define NAG_MIN_NS        NS_PER_S
 #define GROUPS_MAX        64
 
 /* Read by the signal handler. */
@@ -83,6 +84,12 @@ static void rearm(const struct deadline *d)
     arm_alarm(left > 0 ? left : 1);
 }
 
+static int64_t first_nag(const struct deadline *d)
+{
+    int64_t after = d->test_limit ? d->test_limit / 2 : FIRST_NAG_NS;
+    return d->test_start + (after > NAG_MIN_NS ? after : NAG_MIN_NS);
+}
+
 static void print_nag(struct deadline *d, const char *call, const char *where)
 {
     int64_t elapsed = clock_monotonic_ns() - d->test_start;
@@ -91,7 +98,7 @@ static void print_nag(struct deadline *d, const char *call, const char *where)
                      (long)(elapsed / NS_PER_S), d->path, d->test_name, call, where);
     if (n >= (int)sizeof(line) - 1)
         n = sizeof(line) - 2;
-    bool first = d->on_nag && d->nag_at <= d->test_start + (d->test_limit ? d->test_limit / 2 : FIRST_NAG_NS);
+    bool first = d->on_nag && d->nag_at <= first_nag(d);
     if (first)
         d->on_nag(line, d->on_nag_arg);
     d->nag_at = d->test_start + 2 * elapsed;
@@ -140,7 +147,7 @@ void deadline_start_test(struct deadline *d, const char *test_name, int64_t limi
     d->test_limit = limit_ns;
     d->test = limit_ns ? deadline_after(limit_ns) : DEADLINE_NONE;
     d->test_start = clock_monotonic_ns();
-    d->nag_at = d->test_start + (limit_ns ? limit_ns / 2 : FIRST_NAG_NS);
+    d->nag_at = first_nag(d);
     source_set_deadline(d->nag_timer, d->nag_at);
     rearm(d);
 }
@@ -237,6 +244,8 @@ static void hook(lua_State *L, lua_Debug *ar)
         return;
     char where[256];
     lua_getinfo(L, "Sl", ar);
+    if (is_framework(ar))
+        return;
     snprintf(where, sizeof(where), "%s:%d", chunk_name(ar), ar->currentline);
     if (over)
         raise_over(L, d, "", where);

@@ -149,26 +149,23 @@ void script_free(struct script *s)
     free(s);
 }
 
-/* Calls framework.handler-protected code: the value on top is the function, without arguments. */
+/* Calls the function on top, without arguments. A failure is explained by the framework, with a traceback. */
 static int call_protected(lua_State *L, struct err *e)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.framework");
     lua_getfield(L, -1, "handler");
-    lua_remove(L, -2);
-    lua_insert(L, -2);
+    lua_rotate(L, -3, 2); /* framework, handler, function */
     if (lua_pcall(L, 0, 0, -2) == LUA_OK) {
-        lua_pop(L, 1);
+        lua_pop(L, 2);
         return 0;
     }
-    if (lua_istable(L, -1)) {
-        lua_getfield(L, -1, "message");
-        lua_getfield(L, -2, "traceback");
+    lua_getfield(L, -3, "explain");
+    lua_insert(L, -2);
+    if (lua_pcall(L, 1, 2, 0) == LUA_OK)
         err_set(e, 0, "%s%s", lua_tostring(L, -2), lua_tostring(L, -1));
-        lua_pop(L, 2);
-    } else {
-        err_set(e, 0, "%s", lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error without a message");
-    }
-    lua_pop(L, 2);
+    else
+        err_set(e, 0, "%s", lua_tostring(L, -1));
+    lua_settop(L, 0);
     return -1;
 }
 

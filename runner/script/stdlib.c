@@ -68,19 +68,10 @@ static int error_with_name(lua_State *L)
     return lua_error(L);
 }
 
-/* Message handler: restores a chunk name that Lua shortened. */
+/* Message handler of pcall. */
 static int restore_name(lua_State *L)
 {
-    lua_Debug ar;
-    size_t n;
-    if (lua_type(L, 1) != LUA_TSTRING || !lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar))
-        return 1;
-    const char *text = lua_tolstring(L, 1, &n);
-    size_t shortened = strlen(ar.short_src);
-    const char *whole = chunk_name(&ar);
-    if (strncmp(text, ar.short_src, shortened) != 0 || text[shortened] != ':' || !strcmp(whole, ar.short_src))
-        return 1;
-    lua_pushfstring(L, "%s%s", whole, text + shortened);
+    push_whole_message(L, 1, 1);
     return 1;
 }
 

@@ -37,7 +37,7 @@ static void nothing_given(void **state)
     _cleanup_(options_done) struct options o = {0};
     assert_parsed(&o);
     assert_null(o.verb->name);
-    assert_int_equal(o.timeout_ns, -1);
+    assert_int_equal(o.timeout_ns, 300 * INT64_C(1000000000));
     assert_int_equal(o.accel, -1);
     assert_int_equal(o.sandbox, -1);
     assert_true(o.cpu_overcommit == 1.0);

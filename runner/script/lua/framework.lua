@@ -264,9 +264,20 @@ local function describe_error(value)
     return ("(error object is a %s)"):format(type(value))
 end
 
+local raised = {} -- what the handler saw last: value, message, traceback
+
+-- Lua calls it for errors inside of load too: the value goes on as it is, or with its chunk name made whole.
 local function handler(value)
     if value == SKIP then return value end
-    return {message = describe_error(value), traceback = core.traceback(2)}
+    value = core.whole_message(value, 2)
+    raised = {value = value, message = describe_error(value), traceback = core.traceback(2)}
+    return value
+end
+
+-- Message and traceback of what xpcall returned. Lack of memory, for one, never reaches the handler.
+local function explain(value)
+    if raised.value == value then return raised.message, raised.traceback end
+    return describe_error(value), ""
 end
 
 local function run_hooks(t, s)
@@ -276,7 +287,7 @@ local function run_hooks(t, s)
         local hook = table.remove(s.hooks)
         local ok, problem = xpcall(hook.fn, handler, t)
         if not ok then
-            local text = problem == SKIP and "t:skip: not possible in a t:defer hook" or problem.message
+            local text = problem == SKIP and "t:skip: not possible in a t:defer hook" or (explain(problem))
             text = ("defer (%s): %s"):format(hook.where, text)
             if s.failure then add_log(s, text) else s.failure = text end
         end
@@ -327,8 +338,9 @@ local function run_one(entry)
     core.deadline_clear()
     local traceback = ""
     if not ok and problem ~= SKIP then
-        s.failure = s.failure or problem.message
-        traceback = problem.traceback
+        local message
+        message, traceback = explain(problem)
+        s.failure = s.failure or message
     elseif late then
         s.failure = s.failure or core.deadline_message()
     end
@@ -375,4 +387,5 @@ function framework.run(filter)
 end
 
 framework.handler = handler
+framework.explain = explain
 return framework
