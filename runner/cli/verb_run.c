@@ -10,6 +10,7 @@
 #include "cli/setup.h"
 #include "cli/verb.h"
 #include "initrd/merge.h"
+#include "ns/sandbox.h"
 #include "pool/dispatcher.h"
 #include "pool/host.h"
 #include "pool/worker.h"
@@ -99,6 +100,23 @@ static int run_files(const struct options *options, const struct discovery *foun
     return exit_code(&run, &totals, signal_number);
 }
 
+/* Continues in the inner process. */
+static int enter_sandbox(enum sandbox_choice choice, bool quiet)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    fflush(NULL);
+    if (choice == SANDBOX_OFF || sandbox_enter(&e) == 0)
+        return 0;
+    if (choice == SANDBOX_REQUIRE) {
+        err_prefix(&e, "sandbox = \"require\"");
+        say_error(&e);
+        return -1;
+    }
+    if (!quiet)
+        say_note("running without a sandbox: %s (`provium doctor` tells how to get it)", err_message(&e));
+    return 0;
+}
+
 static uint64_t choose_seed(const struct options *options)
 {
     uint64_t seed = options->seed;
@@ -123,6 +141,8 @@ int verb_run(const struct options *options)
         say_note("no test files found");
         return 0;
     }
+    if (enter_sandbox(config->sandbox, options->quiet) < 0)
+        return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
     struct worker_run worker = {
         .roots = files.roots,
