@@ -144,7 +144,7 @@ static void read_options(lua_State *L, int options, const char *what, bool waits
     }
 }
 
-/* `run "text"`, without control characters and not too long. */
+/* The command without control characters and not too long, and `run "…"` of it. */
 static void push_call(lua_State *L, const char *name, const char *command)
 {
     char shown[CALL_SHOWN + 8];
@@ -152,6 +152,7 @@ static void push_call(lua_State *L, const char *name, const char *command)
     for (; command[n] && n < CALL_SHOWN; n++)
         shown[n] = (unsigned char)command[n] < 0x20 ? ' ' : command[n];
     strcpy(shown + n, command[n] ? "…" : "");
+    lua_pushstring(L, shown);
     lua_pushfstring(L, "%s \"%s\"", name, shown);
 }
 
@@ -199,5 +200,5 @@ void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_
     if (options && lua_istable(L, options))
         read_options(L, options, name, waits, out);
     push_call(L, name, is_shell ? out->argv[2] : out->argv[0]);
-    out->name = lua_tostring(L, -1);
+    out->name = lua_tostring(L, -2);
 }

@@ -37,14 +37,16 @@ struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *ca
     return guest;
 }
 
-void guest_call_end(lua_State *L, struct vm_object *o, struct err *e)
+void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct err *e)
 {
     struct deadline *d = &script_of(L)->deadline;
     if (e && deadline_is_over(d))
         err_clear(e);
     deadline_leave(L, d, e != NULL);
-    if (e)
-        raise_about(L, o, e);
+    if (!e)
+        return;
+    vm_explain(o->vm, call, e);
+    raise_about(L, o, e);
 }
 
 /* ------------------------------------------------------------------------------------------------- life */

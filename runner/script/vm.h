@@ -32,7 +32,7 @@ struct vm_object *check_vm(lua_State *L);
 struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *call, int64_t own, int64_t *ret_deadline);
 /* It ended; `e` is NULL for success. Raises when it failed, with the VM's name in front. Everything else has to be
  * released before. */
-void guest_call_end(lua_State *L, struct vm_object *o, struct err *e);
+void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct err *e);
 
 /* Methods, by family; each NULL-terminated list goes into the VM's method table. */
 extern const luaL_Reg vm_lifecycle_methods[], vm_run_methods[], vm_file_methods[], vm_handle_methods[];

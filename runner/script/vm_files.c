@@ -28,7 +28,7 @@ static int vm_read_file(lua_State *L)
     if (!failed)
         lua_pushlstring(L, (const char *)buf_head(&data), data.len);
     buf_done(&data);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 1;
 }
 
@@ -45,7 +45,7 @@ static int vm_write_file(lua_State *L)
     const char *data = lua_tolstring(L, 3, &n);
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_write_file(guest, path, data, n, -1, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 0;
 }
 
@@ -69,7 +69,7 @@ static int vm_stat(lua_State *L)
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     struct guest_stat st;
     int failed = guest_stat(guest, path, follow, &st, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     lua_createtable(L, 0, 12);
     set_integer(L, "size", (int64_t)st.size);
     set_integer(L, "mtime_ns", st.mtime_ns);
@@ -103,7 +103,7 @@ static int vm_mkdir(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_mkdir(guest, path, (unsigned)perm, parents, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 0;
 }
 
@@ -116,7 +116,7 @@ static int vm_unlink(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_unlink(guest, path, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 0;
 }
 
@@ -130,7 +130,7 @@ static int vm_rename(lua_State *L)
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = guest_rename(guest, from, to, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 0;
 }
 
@@ -144,7 +144,7 @@ static int vm_listdir(lua_State *L)
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     struct guest_listing listing;
     int failed = guest_listdir(guest, path, &listing, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     lua_createtable(L, (int)listing.count, 0);
     for (size_t i = 0; i < listing.count; i++) {
         lua_createtable(L, 0, 2);

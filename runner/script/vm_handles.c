@@ -192,7 +192,7 @@ static int64_t clock_call(lua_State *L, const char *call, int64_t ns,
     int64_t deadline;
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
     int failed = operation(guest, &ns, deadline, &e);
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return ns;
 }
 

@@ -165,7 +165,7 @@ static int vm_run(lua_State *L)
         push_run_result(L, &result, call, command.timeout_ns);
         guest_result_done(&result);
     }
-    guest_call_end(L, o, failed ? &e : NULL);
+    guest_call_end(L, o, call, failed ? &e : NULL);
     return 1;
 }
 

@@ -24,7 +24,9 @@
 #define CONSOLE_TAIL     4096
 #define PANIC_GRACE_NS   (500 * NS_PER_MS)
 #define PING_NS          NS_PER_S
+#define EXIT_NS          NS_PER_S /* from the end of its sockets to QEMU's exit */
 #define POWER_OFF_NS     (30 * NS_PER_S)
+#define PRESS_NS         (3 * NS_PER_S)
 #define CONSOLE_DRAIN_NS (2 * NS_PER_S)
 
 struct vm {
@@ -160,7 +162,10 @@ static void on_guest_event(struct guest *g, enum guest_event event, const char *
     (void)g;
     if (event == GUEST_RESTARTED) {
         begin_generation(vm); /* without a reset of the machine: kexec, or the agent was started again */
-    } else if (vm->booting) {
+        return;
+    }
+    loop_wait(vm->loop, &vm->exited, deadline_after(EXIT_NS)); /* the usual reason, and its exit says more */
+    if (vm->booting) {
         fail_boot(vm, xasprintf("agent lost: %s", why));
     } else if (is_live(vm) && !vm->exited) {
         end_booted(vm, VM_DEAD, xasprintf("agent lost: %s", why));
@@ -461,15 +466,22 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
     return result;
 }
 
+/* A guest whose button driver was not there yet has not seen a press, so it is repeated, as a person would. */
 int vm_power_button(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (vm->state != VM_BOOTED)
         return wrong_state(vm, "power_button", e);
-    if (qmp_call(vm->qmp, "system_powerdown", NULL, deadline, NULL, e) < 0)
-        return err_prefix(e, "power_button");
     int64_t limit = deadline_after(POWER_OFF_NS);
-    if (loop_wait(vm->loop, &vm->exited, limit < deadline ? limit : deadline) < 0)
-        return err_set(e, errno, "power_button: the guest did not power off within 30s; it is still booted");
+    if (limit > deadline)
+        limit = deadline;
+    while (!vm->exited) {
+        int64_t next = deadline_after(PRESS_NS);
+        if (qmp_call(vm->qmp, "system_powerdown", NULL, limit, NULL, e) < 0 && !vm->exited)
+            return err_prefix(e, "power_button");
+        if (loop_wait(vm->loop, &vm->exited, next < limit ? next : limit) < 0 &&
+            (errno == ECANCELED || clock_monotonic_ns() >= limit))
+            return err_set(e, errno, "power_button: the guest did not power off within 30s; it is still booted");
+    }
     console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
     return 0;
 }
@@ -512,4 +524,10 @@ int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **r
     }
     *ret = vm->guest;
     return 0;
+}
+
+void vm_explain(const struct vm *vm, const char *call, struct err *e)
+{
+    if (!is_live(vm))
+        err_set(e, 0, "%s: the VM died (%s)", call, vm->cause);
 }

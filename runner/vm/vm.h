@@ -68,6 +68,9 @@ void vm_shutdown(struct vm *vm);
 /* The agent session for an operation: the VM must be booted. A guest that is rebooting itself is waited for.
  * Error: `<call>: VM is <state>; <remedy>` or the cause of death. */
 int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **ret, struct err *e);
+/* After a guest operation failed: when the VM has ended meanwhile, the error becomes `<call>: the VM died (<cause>)`. */
+void vm_explain(const struct vm *vm, const char *call, struct err *e);
+
 /* `fn` runs whenever a booted VM ends or is shut down (not for failed boots), once per boot. */
 typedef void (*vm_ended_fn)(struct vm *vm, void *arg);
 void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg);
