@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/process.h"
 #include "ns/inside.h"
 
 enum message_kind {
@@ -234,9 +235,7 @@ static pid_t start(int *ret_socket, struct err *e)
 static void attend(pid_t inner, int socket, const sigset_t *signals) __attribute__((noreturn));
 static void attend(pid_t inner, int socket, const sigset_t *signals)
 {
-    if (socket > STDERR_FILENO + 1)
-        close_range(STDERR_FILENO + 1, (unsigned)socket - 1, 0);
-    close_range((unsigned)socket + 1, ~0U, 0);
+    process_keep_fds(&socket, 1);
     for (;;) {
         int status, got = sigwaitinfo(signals, NULL);
         if (got > 0 && got != SIGCHLD) {

@@ -27,6 +27,8 @@ void check_add(struct check_list *list, enum check_status status, const char *na
 
 /* QEMU is there, answers, is new enough and has the devices that guests get. */
 void check_hypervisor(struct check_list *list, const struct environment *env);
+/* Whether KVM runs guests; it must where a profile has accel = "kvm". `config` may be NULL. */
+void check_kvm(struct check_list *list, const struct config *config, const struct environment *env);
 /* The files of each declared profile. */
 void check_profiles(struct check_list *list, const struct config *config,
                     const struct environment *env);

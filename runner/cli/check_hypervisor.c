@@ -5,6 +5,7 @@
 #include "cli/capture.h"
 #include "cli/check.h"
 #include "config/qemu.h"
+#include "vm/accel.h"
 
 #define QEMU_MAJOR_MIN 7
 #define QEMU_MINOR_MIN 2
@@ -72,4 +73,20 @@ void check_hypervisor(struct check_list *list, const struct environment *env)
         check_add(list, CHECK_OK, name, NULL, "%s, version %d.%d", qemu, major, minor);
         check_devices(list, qemu);
     }
+}
+
+void check_kvm(struct check_list *list, const struct config *config, const struct environment *env)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
+    bool required = false;
+    for (size_t i = 0; config && i < config->profile_count; i++)
+        required |= config->profiles[i].accel == ACCEL_KVM;
+    struct accel_probe probe = {.qemu = qemu ? qemu : "", .fresh = true};
+    if (accel_probe_kvm(&probe, &e) == 0)
+        check_add(list, CHECK_OK, "kvm", NULL, "runs guests");
+    else
+        check_add(list, required ? CHECK_FAIL : CHECK_WARN, "kvm", e.hint,
+                  "%s; guests run in software emulation, with boot timeouts times 4",
+                  err_message(&e));
 }

@@ -44,6 +44,7 @@ int verb_doctor(const struct options *options)
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
 
     check_hypervisor(&list, env);
+    check_kvm(&list, config, env);
     if (config)
         check_add(&list, CHECK_OK, "config", NULL, "%s",
                   config->file ? config->file : "none, built-in profile");

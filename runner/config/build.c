@@ -5,15 +5,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/process.h"
 #include "base/strv.h"
 
 #define OUTPUT_TAIL 4096
@@ -46,17 +45,12 @@ static int make_output_file(const struct environment *env, struct err *e)
     return fd;
 }
 
-/* The child: signals as for any program, input empty, output to the file, dies with its parent. */
-static void exec_build(const struct profile *p, pid_t parent, int output) __attribute__((noreturn));
-static void exec_build(const struct profile *p, pid_t parent, int output)
+/* Process: child, see process_fork. Input is empty, output goes to the file. */
+static void exec_build(const struct profile *p, int output) __attribute__((noreturn));
+static void exec_build(const struct profile *p, int output)
 {
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
     int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
-        dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
+    if (dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0 &&
         dup2(output, STDERR_FILENO) >= 0) {
         if (chdir(p->directory) == 0)
             execl("/bin/sh", "sh", "-c", p->build, NULL);
@@ -81,11 +75,11 @@ static int run_build(const struct profile *p, const struct environment *env, str
     _cleanup_close_ int output = make_output_file(env, e);
     if (output < 0)
         return -1;
-    pid_t parent = getpid(), child = fork();
+    pid_t child = process_fork();
     if (child < 0)
         return err_errno(e, "fork");
     if (!child)
-        exec_build(p, parent, output);
+        exec_build(p, output);
     int status;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
