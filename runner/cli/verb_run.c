@@ -5,6 +5,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "cli/filter.h"
 #include "cli/say.h"
 #include "cli/setup.h"
@@ -14,7 +15,9 @@
 #include "pool/dispatcher.h"
 #include "pool/host.h"
 #include "pool/worker.h"
+#include "config/qemu.h"
 #include "report/report.h"
+#include "vm/accel.h"
 
 struct run {
     const struct options *options;
@@ -117,6 +120,29 @@ static int enter_sandbox(enum sandbox_choice choice, bool quiet)
     return 0;
 }
 
+/* Tries KVM unless no profile wants it. *ret_note says why it is TCG; malloc'ed. */
+static bool choose_kvm(const struct options *options, const struct config *config, const struct environment *env,
+                       char **ret_note)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    bool wanted = false;
+    for (size_t i = 0; i < config->profile_count; i++)
+        wanted = wanted || (config->profiles[i].accel != ACCEL_TCG && config->profiles[i].arch == ARCH_X86_64);
+    *ret_note = xstrdup("");
+    if (!wanted)
+        return false;
+    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
+    const struct accel_probe probe = {
+        .qemu = qemu ? qemu : "", .scratch_root = env->scratch_root, .fresh = options->accel == ACCEL_KVM};
+    if (accel_probe_kvm(&probe, &e) == 0)
+        return true;
+    free(*ret_note);
+    *ret_note = xstrdup(err_message(&e));
+    if (!options->quiet)
+        say_note("guests run under TCG, software emulation: %s", err_message(&e));
+    return false;
+}
+
 static uint64_t choose_seed(const struct options *options)
 {
     uint64_t seed = options->seed;
@@ -141,13 +167,15 @@ int verb_run(const struct options *options)
         say_note("no test files found");
         return 0;
     }
+    _cleanup_free_ char *accel_note = NULL;
+    bool kvm = choose_kvm(options, config, env, &accel_note);
     if (enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
     struct worker_run worker = {
         .roots = files.roots,
-        .kvm = false,
-        .accel_note = "",
+        .kvm = kvm,
+        .accel_note = accel_note,
         .run_dir = "",
         .seed = choose_seed(options),
     };
