@@ -40,7 +40,7 @@ static void put_failure(const struct text_report *t, const struct test_result *t
         if (text[n])
             put_block(t, "             ", text + n + 1);
     }
-    if (test->console && *test->console)
+    if (test->console && *test->console && !strstr(test->message, "console tail:"))
         put_block(t, "        console: ", test->console);
 }
 
