@@ -123,6 +123,15 @@ static int add_rdinit(const char *profile, char **kernel, struct err *e)
     return 0;
 }
 
+/* An open quote would swallow what is appended. */
+static bool quotes_are_balanced(const char *text)
+{
+    bool open = false;
+    for (; *text; text++)
+        open ^= *text == '"';
+    return !open;
+}
+
 int cmdline_compose(const struct cmdline_parts *parts, char **ret_cmdline, struct err *e)
 {
     const char *console = parts->arch == ARCH_AARCH64 ? "console=ttyAMA0" : "console=ttyS0";
@@ -131,6 +140,9 @@ int cmdline_compose(const struct cmdline_parts *parts, char **ret_cmdline, struc
         return err_set(e, EINVAL, "profile `%s` has empty cmdline", parts->profile);
     _cleanup_free_ char *joined = cmdline_join(parts->base, parts->append);
     split(joined, &kernel, &init);
+    if (!quotes_are_balanced(kernel))
+        return err_set(e, EINVAL, "profile `%s`: a double quote is not closed in the command line",
+                       parts->profile);
     if (!has_console(kernel, console))
         add_token(&kernel, console);
     if (parts->inject_agent && add_rdinit(parts->profile, &kernel, e) < 0)

@@ -92,6 +92,9 @@ static void limits(void **state)
     assert_int_equal(cmdline_compose(&parts, &out, &e), -1);
     assert_string_equal(
         e.message, "profile `p`: the command line has 2048 bytes, the kernel takes at most 2047");
+    parts.base = "a=\"b c";
+    assert_int_equal(cmdline_compose(&parts, &out, &e), -1);
+    assert_string_equal(e.message, "profile `p`: a double quote is not closed in the command line");
     parts.base = " \t";
     assert_int_equal(cmdline_compose(&parts, &out, &e), -1);
     assert_string_equal(e.message, "profile `p` has empty cmdline");

@@ -400,6 +400,18 @@ static void toml_nesting_is_bounded(void **state)
     assert_int_equal(root->count, 2);
 }
 
+static void toml_takes_any_script(void **state)
+{
+    (void)state;
+    _cleanup_err_ struct err e = ERR_INIT;
+    const char *text = "a = \"\"\"\\\n  \xc3\xbc\xd1\x84\xe3\x80\x80\"\"\" # \xc3\xbc\n";
+    _cleanup_(toml_freep) struct toml_value *root = toml_parse(text, strlen(text), &e);
+    assert_non_null(root);
+    assert_string_equal(root->items[0].string, "\xc3\xbc\xd1\x84\xe3\x80\x80");
+    assert_null(toml_parse("\xc3\xbc = 1", 6, &e));
+    assert_null(toml_parse("a = '\xff'", 7, &e));
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -431,6 +443,7 @@ int main(void)
         cmocka_unit_test(environment_without_home),
         cmocka_unit_test(scratch_in_tmp_must_be_private),
         cmocka_unit_test(toml_nesting_is_bounded),
+        cmocka_unit_test(toml_takes_any_script),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
