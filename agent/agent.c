@@ -13,15 +13,15 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "pool.h"
 #include "power.h"
 #include "process.h"
 #include "session.h"
 #include "spawn.h"
+#include "team.h"
 
 void agent_log(const char *format, ...)
 {
-    char line[512] = "<4>provium-agent: "; /* a warning, in printk's notation */
+    char line[512] = "<3>provium-agent: "; /* an error, in printk's notation */
     size_t at = strlen(line);
     va_list args;
     va_start(args, format);
@@ -52,16 +52,15 @@ static void on_wake(struct watch *w, uint32_t events)
     struct agent *a = container_of(w, struct agent, wake_watch);
     uint64_t count;
     (void)events;
-    if (read(w->fd, &count, sizeof(count)) < 0)
-        return;
-    session_receive(a);
-    process_resume(a);
+    if (read(w->fd, &count, sizeof(count)) > 0)
+        process_resume(a);
 }
 
 static void on_channel(struct watch *w, uint32_t events)
 {
-    (void)events;
-    session_receive(container_of(w, struct agent, channel.watch));
+    struct agent *a = container_of(w, struct agent, channel.watch);
+    channel_heard(&a->channel, events);
+    session_receive(a);
 }
 
 static void on_signal(struct watch *w, uint32_t events)
@@ -77,7 +76,7 @@ static void on_signal(struct watch *w, uint32_t events)
         power_signal((int)info.ssi_signo);
 }
 
-/* Signals of the process come by descriptor. Pool threads inherit the mask. */
+/* Signals of the process come by descriptor. All threads inherit the mask. */
 static int watch_signals(struct agent *a)
 {
     sigset_t set;
@@ -107,18 +106,13 @@ static int prepare(struct agent *a)
     a->wake_watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (a->wake_watch.fd < 0 || watch_set(&a->events, &a->wake_watch, EPOLLIN) < 0)
         return -1;
-    return pool_init(a);
+    return team_init(a);
 }
 
-static void before(void *arg)
+void agent_end(struct agent *a)
 {
-    agent_lock(arg);
-}
-
-static void after(void *arg)
-{
-    agent_flush(arg);
-    agent_unlock(arg);
+    process_kill_all(a);
+    _exit(0); /* with all threads and what they hold */
 }
 
 int agent_serve(const struct agent_options *options)
@@ -133,11 +127,5 @@ int agent_serve(const struct agent_options *options)
     }
     agent_lock(a);
     session_announce(a, NULL);
-    agent_flush(a);
-    agent_unlock(a);
-    while (!a->channel.ended)
-        events_run(&a->events, before, after, a);
-    process_kill_all(a);
-    /* Pool threads may still use what is in `a`: the process ends now, and takes its memory with it. */
-    return 0;
+    team_serve(a);
 }

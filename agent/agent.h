@@ -1,6 +1,6 @@
-/* The serving process of the agent. One lock guards everything reachable from struct agent; the main thread holds it
- * while it dispatches, pool threads take it for short moments. It is recursive, so that functions used by both need
- * not care. After a fork the child must not touch any of it. */
+/* The serving process of the agent. One lock guards everything reachable from struct agent. The thread that leads
+ * (team.h) holds it while it dispatches events; threads that run calls take it for short moments. It is recursive, so
+ * that functions used by both need not care. After a fork the child must not touch any of it. */
 #pragma once
 
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include "events.h"
 #include "wire/operation.h"
 
-/* Interrupts a blocking system call of a pool thread. */
+/* Interrupts a blocking system call of a thread that runs a call. */
 #define SIGNAL_CANCEL SIGRTMIN
 
 #define CALLS_MAX    4096 /* unfinished ones; the next is refused with EAGAIN */
@@ -33,25 +33,32 @@ struct agent {
     pthread_mutex_t lock;
     struct events events;
     struct channel channel;
-    struct watch wake_watch;    /* eventfd: a pool thread wants the main thread to look */
-    struct watch signal_watch;  /* signalfd */
-    struct timer cancel_timer;  /* pool.c */
+    struct watch wake_watch;   /* eventfd: another thread wants the leader to look */
+    struct watch signal_watch; /* signalfd */
     struct call *calls[CALL_BUCKETS];
     size_t call_count;
     uint64_t session; /* raised by each sync mark; a call of an earlier one has no voice any more */
     bool greeted;     /* hello succeeded in this session */
-    bool stop;
 
-    struct call *queue, **queue_end; /* for the pool */
-    pthread_cond_t queue_cond;
-    unsigned queued, threads, idle;
+    /* team.c */
+    pthread_t leader; /* if `lead` */
+    bool lead;
+    pthread_cond_t lead_cond;        /* somebody has to take it */
+    struct call *queue, **queue_end; /* for the leader to run */
+    bool running;                    /* the leader runs a call */
+    uint64_t runs;
+    unsigned threads, spares, starting;
+    int watchdog_fd;
+    bool watchdog_set;
+    struct timer cancel_timer;
 
     struct process *processes;
-    uint8_t scratch[PIECE_MAX]; /* of the main thread */
+    uint8_t scratch[PIECE_MAX]; /* with the lock */
 };
 
-/* Serves until the channel ends (a device never does) or an operation stops it; returns the exit status. */
+/* Serves until the channel ends, which a device never does; then the process exits. */
 int agent_serve(const struct agent_options *options);
+void agent_end(struct agent *a) __attribute__((noreturn));
 
 static inline void agent_lock(struct agent *a)
 {
@@ -63,9 +70,9 @@ static inline void agent_unlock(struct agent *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* Makes the main thread run through its loop once more. From any thread. */
+/* Makes the leader run through its loop once more. From any thread. */
 void agent_wake(struct agent *a);
-/* Writes queued messages; wakes the main thread if that ended a congestion. From any thread. */
+/* Writes queued messages; wakes the leader if that ended a congestion. From any thread, with the lock. */
 void agent_flush(struct agent *a);
 /* Says something on the guest's kernel log, where a person looks when no agent answers. */
 void agent_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

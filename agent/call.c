@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "pool.h"
 #include "root.h"
 #include "session.h"
+#include "team.h"
 
 #define CREDIT_STEP 65536 /* credits are given in steps, so that few messages carry them */
 
@@ -66,7 +66,7 @@ static void start(struct call *call)
     if (call->handler->paths)
         root_follow(call->agent);
     if (call->handler->run) {
-        pool_submit(call);
+        team_submit(call);
     } else {
         call->state = CALL_OPEN;
         call->handler->begin(call);
@@ -150,7 +150,7 @@ void call_cancel(struct call *call)
     __atomic_store_n(&call->cancelled, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&call->changed);
     if (call->state == CALL_RUNNING)
-        pool_interrupt(call);
+        team_interrupt(call);
     else if (call->state == CALL_OPEN && call->handler->cancel)
         call->handler->cancel(call);
 }
@@ -267,7 +267,7 @@ struct call *call_finish_next(struct call *call)
                 root_follow(a);
         } else {
             start(w);
-            agent_wake(a); /* for timers set by a pool thread */
+            agent_wake(a); /* for timers set by a thread that does not lead */
         }
     }
     call_free(call);
@@ -280,6 +280,19 @@ void call_finish(struct call *call)
     call_finish_next(call);
 }
 
+/* With the lock. Events have to go on meanwhile. */
+static int wait_for(struct call *call, pthread_cond_t *cond)
+{
+    struct agent *a = call->agent;
+    agent_flush(a);
+    if (team_pass_lead(a) < 0) {
+        call_fail(call, EAGAIN);
+        return -1;
+    }
+    pthread_cond_wait(cond, &a->lock);
+    return 0;
+}
+
 int call_send(struct call *call, const void *data, size_t n)
 {
     struct agent *a = call->agent;
@@ -287,7 +300,9 @@ int call_send(struct call *call, const void *data, size_t n)
     agent_lock(a);
     while (m.data.len && !call->cancelled) {
         if (channel_busy(&a->channel)) {
-            pthread_cond_wait(&a->channel.drained, &a->lock);
+            agent_flush(a);
+            if (channel_busy(&a->channel) && wait_for(call, &a->channel.drained) < 0)
+                break;
             continue;
         }
         ssize_t taken = channel_put(&a->channel, &m);
@@ -304,9 +319,9 @@ struct piece *call_receive(struct call *call)
 {
     struct agent *a = call->agent;
     agent_lock(a);
-    while (!call->pieces && !call->body_ended && !call->cancelled)
-        pthread_cond_wait(&call->changed, &a->lock);
-    struct piece *piece = call->cancelled ? NULL : call->pieces;
+    while (!call->pieces && !call->body_ended && !call->cancelled && !wait_for(call, &call->changed))
+        ;
+    struct piece *piece = call->cancelled || call->failed ? NULL : call->pieces;
     if (piece) {
         call->pieces = piece->next;
         if (!call->pieces)

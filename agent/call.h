@@ -1,8 +1,8 @@
 /* A call: one request of the host, from its frame to the frame with its result.
  *
- * Most operations are plain functions that run in a pool thread and may block (handler.run). The others live in the
- * main thread (handler.begin) and end their call when they like. Either way there is exactly one result, sent by
- * call_finish; a call that was cancelled, or whose session is over, is carried to its end and says nothing.
+ * Most operations are plain functions that may block (handler.run). The others are driven by events (handler.begin)
+ * and end their call when they like. Either way there is exactly one result, sent by call_finish; a call whose
+ * session is over is carried to its end and says nothing.
  *
  * What the arguments borrow from is kept in the call. All functions may be used from any thread. */
 #pragma once
@@ -18,10 +18,9 @@ struct piece {
 };
 
 struct handler {
-    /* In a pool thread, without the lock. The result is what call_value, call_fail and call_tail left. */
+    /* Without the lock. The result is what call_value and call_fail left. */
     void (*run)(struct call *call);
-    /* With the lock, in the main thread or in the pool thread that finished the call it waited for. Calls
-     * call_finish now or later. */
+    /* With the lock. Calls call_finish now or later. */
     void (*begin)(struct call *call);
     /* For handlers with `begin`: more of the body is in call->pieces, or it ended. */
     void (*body)(struct call *call);
@@ -35,9 +34,9 @@ struct handler {
 
 enum call_state {
     CALL_WAITING, /* for the call in `after` */
-    CALL_QUEUED,  /* for a pool thread */
+    CALL_QUEUED,  /* for the leader */
     CALL_RUNNING, /* in `thread` */
-    CALL_OPEN,    /* with the main thread */
+    CALL_OPEN,    /* driven by events */
 };
 
 struct call {
@@ -70,7 +69,7 @@ struct call {
 
 extern const struct handler handlers[OPERATION_COUNT];
 
-/* Requests and what follows them, from the channel (main thread). */
+/* Requests and what follows them, from the channel. */
 void call_request(struct agent *a, const struct message *m);
 void call_body(struct agent *a, const struct message *m);
 void call_cancel(struct call *call);
@@ -90,21 +89,21 @@ void call_value(struct call *call, const void *value);
 void call_fail(struct call *call, int code);
 void call_fail_about(struct call *call, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Sends the result and frees the call. Returns a call that waited for this one and is to be run by this pool thread
- * next, or NULL. The main thread uses call_finish. */
+/* Sends the result and frees the call. Returns a call that waited for this one and is to be run by this thread next, or
+ * NULL. Handlers use call_finish. */
 struct call *call_finish_next(struct call *call);
 void call_finish(struct call *call);
 
-/* Sends `n` bytes of the result's body, waiting for room in the channel. -1: the call is cancelled. Pool threads. */
+/* Sends `n` bytes of the result's body, waiting for room in the channel. -1: the call is cancelled or has failed. For `run`. */
 int call_send(struct call *call, const void *data, size_t n);
 /* The next piece of the request's body, waiting for it; NULL at its end, or when the call is cancelled. The caller
- * frees it. Pool threads. */
+ * frees it. For `run`. */
 struct piece *call_receive(struct call *call);
 /* Tells the host that `n` bytes of the body were used up. */
 void call_credit(struct call *call, size_t n);
 /* Takes what has come of the body so far out of the call, in one piece; malloc'ed. */
 uint8_t *call_take_body(struct call *call, size_t *ret_len);
-/* An event of the call. Main thread. */
+/* An event of the call. */
 void call_event(struct call *call, const char *event, const struct shape *shape, const void *value);
 
 /* After a system call failed: true if it should be tried again (EINTR without a cancellation). */

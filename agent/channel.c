@@ -17,8 +17,7 @@ int channel_init(struct channel *c, struct events *ev, int fd, bool device,
     pthread_cond_init(&c->drained, NULL);
     if (fd_set_nonblock(fd, true) < 0)
         return -1;
-    /* Edge-triggered: a virtio port that nobody listens to reports EPOLLHUP all the time. */
-    return watch_set(ev, &c->watch, EPOLLIN | EPOLLOUT | EPOLLET);
+    return watch_set(ev, &c->watch, EPOLLIN);
 }
 
 void channel_done(struct channel *c)
@@ -29,43 +28,56 @@ void channel_done(struct channel *c)
     pthread_cond_destroy(&c->drained);
 }
 
-/* Returns false when there is nothing to read now. */
-static bool fill(struct channel *c)
+/* A virtio port that nobody listens to reports EPOLLHUP all the time: then only a change of that is of interest. */
+static void update_watch(struct channel *c)
 {
+    uint32_t events = (channel_busy(c) ? 0 : EPOLLIN) | (c->out.len ? EPOLLOUT : 0);
+    watch_set(c->events, &c->watch, events | (c->alone ? EPOLLET : 0));
+}
+
+size_t channel_fill(struct channel *c)
+{
+    if (channel_busy(c))
+        return 0;
     size_t room;
     uint8_t *to = frame_reader_space(&c->reader, &room);
     ssize_t got;
     do
         got = read(c->watch.fd, to, room);
     while (got < 0 && errno == EINTR);
-    if (got > 0) {
+    if (got > 0)
         frame_reader_fed(&c->reader, (size_t)got);
-        return true;
-    }
-    if (!c->device && (!got || errno != EAGAIN))
+    else if (!c->device && (!got || errno != EAGAIN))
         c->ended = true;
-    return false;
+    return got > 0 ? (size_t)got : 0;
+}
+
+void channel_heard(struct channel *c, uint32_t events)
+{
+    bool alone = c->device && events & EPOLLHUP;
+    if (alone != c->alone) {
+        c->alone = alone;
+        update_watch(c);
+    }
 }
 
 int channel_receive(struct channel *c, struct message *ret)
 {
-    for (;;) {
-        struct bytes body;
-        switch (frame_reader_next(&c->reader, &body)) {
-        case FRAME_READY:
-            if (!message_get(body, ret))
-                return 1;
-            frame_reader_hunt(&c->reader);
-            return -1;
-        case FRAME_BAD:
-            return -1;
-        case FRAME_SYNC:
-            return 2;
-        case FRAME_NONE:
-            if (channel_busy(c) || !fill(c))
-                return 0;
-        }
+    struct bytes body;
+    switch (frame_reader_next(&c->reader, &body)) {
+    case FRAME_READY:
+        if (!message_get(body, ret))
+            return 1;
+        frame_reader_hunt(&c->reader);
+        return -1;
+    case FRAME_BAD:
+        return -1;
+    case FRAME_SYNC:
+        return 2;
+    case FRAME_NONE:
+        break;
     }
+    return 0;
 }
 
 ssize_t channel_put(struct channel *c, const struct message *m)
@@ -96,6 +108,7 @@ bool channel_flush(struct channel *c)
     }
     if (!c->out.len && c->out.cap > CHANNEL_BUSY)
         buf_done(&c->out);
+    update_watch(c);
     if (!c->was_busy || channel_busy(c))
         return false;
     c->was_busy = false;

@@ -2,7 +2,7 @@
 
 #include "call.h"
 
-/* Operations on the guest's clocks; in pool threads. */
+/* Operations on the guest's clocks. */
 void clock_op_get(struct call *call);
 void clock_op_set(struct call *call);
 void clock_op_advance(struct call *call);

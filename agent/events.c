@@ -53,20 +53,25 @@ void timer_stop(struct events *ev, struct timer *t)
     t->armed = false;
 }
 
-void events_run(struct events *ev, void (*before)(void *), void (*after)(void *), void *arg)
+int events_timeout(const struct events *ev)
 {
-    struct epoll_event event;
-    int wait = deadline_poll_ms(ev->timers ? ev->timers->deadline : DEADLINE_NONE);
-    int n = epoll_wait(ev->epoll_fd, &event, 1, wait);
-    before(arg);
-    if (n > 0) {
-        struct watch *w = event.data.ptr;
-        w->fn(w, event.events);
+    return deadline_poll_ms(ev->timers ? ev->timers->deadline : DEADLINE_NONE);
+}
+
+void events_wait(struct events *ev, int timeout_ms)
+{
+    ev->count = epoll_wait(ev->epoll_fd, &ev->event, 1, timeout_ms);
+}
+
+void events_dispatch(struct events *ev)
+{
+    if (ev->count > 0) {
+        struct watch *w = ev->event.data.ptr;
+        w->fn(w, ev->event.events);
     }
     struct timer *t = ev->timers;
     if (t && t->deadline <= clock_monotonic_ns()) {
         timer_stop(ev, t);
         t->fn(t);
     }
-    after(arg);
 }

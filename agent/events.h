@@ -1,9 +1,10 @@
-/* The agent's event loop: descriptors and timers over one epoll(7) instance, in the main thread.
+/* The agent's event loop: descriptors and timers over one epoll(7) instance.
  * Watches and timers live inside what they belong to; no memory is allocated here. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 
 #include "base/clock.h"
 
@@ -25,6 +26,8 @@ struct timer {
 struct events {
     int epoll_fd;
     struct timer *timers; /* by deadline */
+    struct epoll_event event;
+    int count; /* of what events_wait found: 0 or 1 */
 };
 
 int events_init(struct events *ev);
@@ -35,6 +38,8 @@ int watch_set(struct events *ev, struct watch *w, uint32_t events);
 void timer_set(struct events *ev, struct timer *t, int64_t deadline);
 void timer_stop(struct events *ev, struct timer *t);
 
-/* Waits for one event or due timer and dispatches it. One at a time: a callback may free any watch but its own
- * caller's, and epoll itself takes turns among ready descriptors. `before` and `after` bracket the callbacks. */
-void events_run(struct events *ev, void (*before)(void *), void (*after)(void *), void *arg);
+/* Waits for one event or the next timer; then, dispatch. One at a time, so that a callback may free any watch, and epoll
+ * itself takes turns among ready descriptors. Timers set meanwhile by other threads are not waited for. */
+void events_wait(struct events *ev, int timeout_ms);
+int events_timeout(const struct events *ev);
+void events_dispatch(struct events *ev);

@@ -2,7 +2,7 @@
 
 #include "call.h"
 
-/* Operations on files by path; all in pool threads. */
+/* Operations on files by path. */
 void files_read(struct call *call);
 void files_write(struct call *call);
 void files_stat(struct call *call);

@@ -39,10 +39,25 @@ static void unmount_disks(void)
             mount(NULL, mounts.items[i], NULL, MS_REMOUNT | MS_RDONLY, NULL);
 }
 
+/* Is there a process besides pid 1 and this one? Kernel threads and zombies have no executable. */
+static bool others_live(void)
+{
+    _cleanup_closedir_ DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        char path[300], target[8];
+        int pid = atoi(entry->d_name);
+        snprintf(path, sizeof(path), "/proc/%s/exe", entry->d_name);
+        if (pid > 1 && pid != getpid() && readlink(path, target, sizeof(target)) > 0)
+            return true;
+    }
+    return false;
+}
+
 static void go_down(int how)
 {
     kill(-1, SIGTERM); /* all but pid 1 and this process */
-    for (int ms = 0; ms < GRACE_MS && !kill(-1, 0); ms += LOOK_MS)
+    for (int ms = 0; ms < GRACE_MS && others_live(); ms += LOOK_MS)
         nap();
     kill(-1, SIGKILL);
     sync();

@@ -11,6 +11,8 @@
 #include "button.h"
 #include "process.h"
 
+#define PORT_READ 4096
+
 #ifndef PROVIUM_VERSION
 #define PROVIUM_VERSION "unknown"
 #endif
@@ -70,7 +72,7 @@ static void dispatch(struct agent *a, const struct message *m)
     }
 }
 
-void session_receive(struct agent *a)
+static void handle_all(struct agent *a)
 {
     struct message m;
     for (;;) {
@@ -87,6 +89,17 @@ void session_receive(struct agent *a)
             session_violation(a, "a malformed frame");
             break;
         }
+    }
+}
+
+/* A virtio port gives at most a page at a time: after less, there is most likely no more. Not for ever, because other
+ * descriptors have their turn too. */
+void session_receive(struct agent *a)
+{
+    size_t got = PORT_READ;
+    for (int round = 0; round < 64 && got >= PORT_READ; round++) {
+        got = channel_fill(&a->channel);
+        handle_all(a);
     }
 }
 
