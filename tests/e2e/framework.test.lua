@@ -167,13 +167,13 @@ end)
 
 test("a crash of the file's process is one crashed file", function(t)
     local result = inner.run(t, {
-        ["a.test.lua"] = 'test("dies", function() os.execute("kill -SEGV $PPID") end) test("after", function() end)',
+        ["a.test.lua"] = 'test("dies", function() os.execute("kill -KILL $PPID") end) test("after", function() end)',
         ["b.test.lua"] = 'test("fine", function() end)',
     }, "--json .")
     local files = inner.json(result)
     t:assert_eq(result.code, 1)
     t:assert_eq(files["a.test.lua"].status, "crashed")
-    t:assert_contains(files["a.test.lua"].tests[1].message, "worker killed by SIGSEGV")
+    t:assert_contains(files["a.test.lua"].tests[1].message, "worker killed by SIGKILL")
     t:assert_contains(files["a.test.lua"].tests[2].message, "failed-due-to-poisoned-state")
     t:assert_eq(files["b.test.lua"].status, "passed")
 end)

@@ -45,7 +45,8 @@ void process_keep_fds(const int *fds, size_t count)
     int sorted[16];
     if (count > ARRAY_SIZE(sorted))
         abort();
-    memcpy(sorted, fds, count * sizeof(int));
+    if (count)
+        memcpy(sorted, fds, count * sizeof(int));
     qsort(sorted, count, sizeof(int), compare);
     unsigned next = 3;
     for (size_t i = 0; i < count; i++) {
