@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/filter.h"
+#include "cli/preflight.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
@@ -175,6 +176,8 @@ int verb_run(const struct options *options)
         say_note("no test files found");
         return 0;
     }
+    if (!options->no_preflight && preflight(config, env) < 0)
+        return EXIT_USAGE;
     _cleanup_free_ char *accel_note = NULL;
     bool kvm = choose_kvm(options, config, env, &accel_note);
     if (enter_sandbox(config->sandbox, options->quiet) < 0)
