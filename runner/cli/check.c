@@ -24,3 +24,13 @@ void check_list_done(struct check_list *list)
     free(list->items);
     *list = (struct check_list){0};
 }
+
+bool arch_is_used(const struct config *config, enum guest_arch arch)
+{
+    for (size_t i = 0; i < config->profile_count; i++) {
+        const struct profile *p = &config->profiles[i];
+        if (p->arch == arch && (p->file || !config_first_profile(config)->file))
+            return true;
+    }
+    return false;
+}

@@ -26,13 +26,18 @@ void check_add(struct check_list *list, enum check_status status, const char *na
                const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* QEMU is there, answers, is new enough and has the devices that guests get. */
-void check_hypervisor(struct check_list *list, const struct environment *env);
+void check_hypervisor(struct check_list *list, const struct environment *env, enum guest_arch arch);
+/* Whether a declared profile (or the built-in one, if there are none) is for this architecture. */
+bool arch_is_used(const struct config *config, enum guest_arch arch);
 /* Whether KVM runs guests; it must where a profile has accel = "kvm". `config` may be NULL. */
 void check_kvm(struct check_list *list, const struct config *config, const struct environment *env);
 /* The files of each declared profile. */
 void check_profiles(struct check_list *list, const struct config *config,
                     const struct environment *env);
-/* Cache and scratch directories: writable, free space, sparse files, reflinks. */
+/* The directory for temporary files of a run. */
+void check_temporary(struct check_list *list, const struct environment *env);
+/* Cache and scratch directories: writable, free space, sparse files, reflinks. Without them
+ * everything works, at the cost of doing it again each time. */
 void check_storage(struct check_list *list, const struct config *config,
                    const struct environment *env);
 /* Whether the sandbox can be entered; `config` may be NULL. */

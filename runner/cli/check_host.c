@@ -84,13 +84,14 @@ static char *existing_directory(const char *path)
 }
 
 static void check_directory(struct check_list *list, const char *name, const char *directory,
-                            const char *fix)
+                            enum check_status when_unwritable, const char *fix)
 {
     struct statvfs fs;
     _cleanup_free_ char *existing = existing_directory(directory);
     _cleanup_close_ int fd = scratch_file(existing);
     if (fd < 0) {
-        check_add(list, CHECK_FAIL, name, fix, "%s is not writable: %s", existing, strerror(errno));
+        check_add(list, when_unwritable, name, fix, "%s is not writable: %s", existing,
+                  strerror(errno));
         return;
     }
     uint64_t available = fstatvfs(fd, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
@@ -107,20 +108,24 @@ static void check_directory(struct check_list *list, const char *name, const cha
                                               : ", no reflinks: disk copies are overlays");
 }
 
+void check_temporary(struct check_list *list, const struct environment *env)
+{
+    check_directory(list, "temporary", env->temporary_dir, CHECK_FAIL,
+                    "set TMPDIR to a writable directory");
+}
+
 void check_storage(struct check_list *list, const struct config *config,
                    const struct environment *env)
 {
     _cleanup_err_ struct err e = ERR_INIT;
-    if (environment_make_scratch(env, &e) < 0)
-        check_add(list, CHECK_FAIL, "scratch",
-                  e.hint ? e.hint : "set XDG_CACHE_HOME to a writable directory", "%s",
-                  err_message(&e));
+    if (env->scratch_in_tmp && environment_make_scratch(env, &e) < 0)
+        check_add(list, CHECK_FAIL, "scratch", e.hint, "%s", err_message(&e));
     else
-        check_directory(list, "scratch", env->scratch_root,
-                        "set XDG_CACHE_HOME to a writable directory");
-    check_directory(list, "temporary", env->temporary_dir, "set TMPDIR to a writable directory");
+        check_directory(
+            list, "scratch", env->scratch_root, CHECK_WARN,
+            "set XDG_CACHE_HOME to a writable directory, else nothing is kept for the next run");
     if (config)
-        check_directory(list, "cache", config->cache_dir,
+        check_directory(list, "cache", config->cache_dir, CHECK_WARN,
                         "set cache_dir, or PROVIUM_FIXTURE_CACHE");
 }
 

@@ -27,7 +27,7 @@ static int ask(const char *qemu, const char *first, const char *second, struct b
     return 0;
 }
 
-static void check_devices(struct check_list *list, const char *qemu)
+static void check_devices(struct check_list *list, const char *qemu, enum guest_arch arch)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_buf_ struct buf out = BUF_INIT(OUTPUT_MAX);
@@ -38,6 +38,8 @@ static void check_devices(struct check_list *list, const char *qemu)
     }
     for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
         char quoted[64];
+        if (arch != ARCH_X86_64 && str_starts_with(devices[i], "isa-"))
+            continue;
         snprintf(quoted, sizeof(quoted), "name \"%s\"", devices[i]);
         if (!strstr((char *)buf_head(&out), quoted))
             strv_add(&missing, devices[i]);
@@ -50,12 +52,12 @@ static void check_devices(struct check_list *list, const char *qemu)
         check_add(list, CHECK_OK, "qemu-devices", NULL, "all that guests need");
 }
 
-void check_hypervisor(struct check_list *list, const struct environment *env)
+void check_hypervisor(struct check_list *list, const struct environment *env, enum guest_arch arch)
 {
     static const char name[] = "hypervisor";
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_buf_ struct buf out = BUF_INIT(OUTPUT_MAX);
-    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, &e);
+    _cleanup_free_ char *qemu = qemu_find(env, arch, &e);
     if (!qemu) {
         check_add(list, CHECK_FAIL, name, e.hint, "%s", err_message(&e));
         return;
@@ -71,7 +73,7 @@ void check_hypervisor(struct check_list *list, const struct environment *env)
                   "`%s` is version %d.%d", qemu, major, minor);
     } else {
         check_add(list, CHECK_OK, name, NULL, "%s, version %d.%d", qemu, major, minor);
-        check_devices(list, qemu);
+        check_devices(list, qemu, arch);
     }
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "wire/message.h"
 
 #define FLAG_COLUMN 34
 
@@ -82,5 +83,5 @@ void help_print(FILE *out, const struct verb *verb)
 
 void version_print(FILE *out)
 {
-    fprintf(out, "provium %s\n", PROVIUM_VERSION);
+    fprintf(out, "provium %s\nprotocol %d\n", PROVIUM_VERSION, PROTOCOL_VERSION);
 }

@@ -43,7 +43,9 @@ int verb_doctor(const struct options *options)
     _cleanup_(environment_freep) struct environment *env = setup_environment(options);
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
 
-    check_hypervisor(&list, env);
+    for (int arch = 0; arch_words[arch]; arch++)
+        if (config ? arch_is_used(config, arch) : arch == ARCH_X86_64)
+            check_hypervisor(&list, env, arch);
     check_kvm(&list, config, env);
     if (config)
         check_add(&list, CHECK_OK, "config", NULL, "%s",
@@ -52,6 +54,7 @@ int verb_doctor(const struct options *options)
         check_add(&list, CHECK_FAIL, "config", "correct the file", "%s", err_message(&e));
     if (config)
         check_profiles(&list, config, env);
+    check_temporary(&list, env);
     check_storage(&list, config, env);
     check_limits(&list, options);
     check_sandbox(&list, config);

@@ -1,4 +1,5 @@
 /* `provium [PATH...]`: finds the files, enters the sandbox, runs them and reports. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "cli/filter.h"
+#include "cli/preflight.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
@@ -151,6 +154,12 @@ static uint64_t choose_seed(const struct options *options)
     return seed;
 }
 
+/* Names this run among all runs; malloc'ed. */
+static char *make_run_id(void)
+{
+    return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
+}
+
 int verb_run(const struct options *options)
 {
     _cleanup_err_ struct err e = ERR_INIT;
@@ -167,16 +176,19 @@ int verb_run(const struct options *options)
         say_note("no test files found");
         return 0;
     }
+    if (!options->no_preflight && preflight(config, env) < 0)
+        return EXIT_USAGE;
     _cleanup_free_ char *accel_note = NULL;
     bool kvm = choose_kvm(options, config, env, &accel_note);
     if (enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
+    _cleanup_free_ char *run_id = make_run_id();
     struct worker_run worker = {
         .roots = files.roots,
         .kvm = kvm,
         .accel_note = accel_note,
-        .run_dir = "",
+        .run_id = run_id,
         .seed = choose_seed(options),
     };
     return run_files(options, &files, &worker);

@@ -1,6 +1,8 @@
 /* Order: lock, look for an outcome, run, note the outcome, unlock (by closing). The lock is
- * flock(2) on <build dir>/<profile>.lock, so a killed builder releases it. Output goes to an
- * unlinked file, not a pipe: a process left behind by the command can't make us wait for it. */
+ * flock(2) on <build dir>/<profile>.lock, so a killed builder releases it. The file holds a record
+ * for each of the last runs that built, newest first: "<run id> <length of the
+ * failure>\n<failure>". Output of the command goes to an unlinked file, not a pipe: a process that
+ * it leaves behind can't make us wait. */
 #include "config/build.h"
 
 #include <errno.h>
@@ -16,7 +18,7 @@
 #include "base/strv.h"
 
 #define OUTPUT_TAIL 4096
-#define OUTCOME_MAX 65536
+#define RECORDS_MAX 16
 
 static int take_lock(const struct profile *p, const struct environment *env, struct err *e)
 {
@@ -94,36 +96,77 @@ static int run_build(const struct profile *p, const struct environment *env, str
                    tail);
 }
 
-static char *outcome_path(const struct profile *p, const struct build_options *options)
+struct record {
+    const char *id, *failure;
+    size_t id_length, failure_length;
+};
+
+/* The record at *at, which is moved behind it; false when there is none. */
+static bool next_record(const char **at, struct record *ret)
 {
-    return options->run_dir ? xasprintf("%s/build-%s", options->run_dir, p->name) : NULL;
+    char *end;
+    const char *space = strchr(*at, ' ');
+    if (!space)
+        return false;
+    unsigned long length = strtoul(space + 1, &end, 10);
+    if (*end != '\n' || strlen(end + 1) < length)
+        return false;
+    *ret = (struct record){*at, end + 1, (size_t)(space - *at), length};
+    *at = end + 1 + length;
+    return true;
 }
 
-/* True when this run has built the profile before; an empty outcome is success. */
-static bool find_outcome(const char *path, struct buf *text)
+static char *read_records(int lock)
 {
-    return path && file_read(path, text, NULL) == 0;
+    _cleanup_buf_ struct buf text = BUF_INIT(RECORDS_MAX * 2 * OUTPUT_TAIL);
+    if (lseek(lock, 0, SEEK_SET) < 0 || fd_read_all(lock, &text, NULL) < 0)
+        buf_clear(&text);
+    return buf_steal_str(&text);
 }
 
-static int build_once(const struct profile *p, const struct environment *env,
-                      const struct build_options *options, struct err *e)
+/* Whether this run has built the profile before; then *ret_failure is NULL or what went wrong. */
+static bool find_outcome(const char *records, const char *run_id, char **ret_failure)
 {
-    _cleanup_free_ char *path = outcome_path(p, options);
-    _cleanup_buf_ struct buf outcome = BUF_INIT(OUTCOME_MAX);
+    struct record r;
+    while (next_record(&records, &r)) {
+        if (r.id_length != strlen(run_id) || memcmp(r.id, run_id, r.id_length))
+            continue;
+        *ret_failure = r.failure_length ? xstrndup(r.failure, r.failure_length) : NULL;
+        return true;
+    }
+    return false;
+}
+
+static int note_outcome(int lock, const char *records, const char *run_id, const char *failure,
+                        struct err *e)
+{
+    const char *end = records;
+    struct record r;
+    for (int i = 1; i < RECORDS_MAX && next_record(&end, &r); i++)
+        ;
+    _cleanup_free_ char *text = xasprintf("%s %zu\n%s%.*s", run_id, strlen(failure), failure,
+                                          (int)(end - records), records);
+    if (ftruncate(lock, 0) < 0 || lseek(lock, 0, SEEK_SET) < 0 ||
+        write_full(lock, text, strlen(text)) < 0)
+        return err_errno(e, "write the lock file");
+    return 0;
+}
+
+static int build_once(const struct profile *p, const struct environment *env, const char *run_id,
+                      struct err *e)
+{
+    _cleanup_free_ char *known = NULL;
     _cleanup_err_ struct err failure = ERR_INIT;
     _cleanup_close_ int lock = take_lock(p, env, e);
     if (lock < 0)
         return -1;
-    if (find_outcome(path, &outcome)) {
-        if (!outcome.len)
-            return 0;
-        return err_set(e, ECHILD, "%.*s", (int)outcome.len, (char *)buf_head(&outcome));
-    }
+    _cleanup_free_ char *records = read_records(lock);
+    if (run_id && find_outcome(records, run_id, &known))
+        return known ? err_set(e, ECHILD, "%s", known) : 0;
     if (dir_create_all(p->out, 0777, e) < 0)
         return -1;
     int rc = run_build(p, env, &failure);
-    const char *text = rc < 0 ? err_message(&failure) : "";
-    if (path && file_write_atomic(path, text, strlen(text), 0600, false, e) < 0)
+    if (run_id && note_outcome(lock, records, run_id, rc < 0 ? err_message(&failure) : "", e) < 0)
         return -1;
     return rc < 0 ? err_move(e, &failure) : 0;
 }
@@ -141,7 +184,7 @@ int profile_build(const struct profile *p, const struct environment *env,
             rc = err_hint(e, "run without --no-build once");
         }
     } else {
-        rc = build_once(p, env, options, e);
+        rc = build_once(p, env, options->run_id, e);
     }
     return rc < 0 ? err_prefix(e, "profile `%s`: build", p->name) : 0;
 }

@@ -46,3 +46,13 @@ char *qemu_find(const struct environment *env, enum guest_arch arch, struct err 
     }
     return found;
 }
+
+char *qemu_identity(const char *qemu)
+{
+    struct stat st;
+    if (stat(qemu, &st) < 0)
+        return NULL;
+    return xasprintf("%llx:%llx:%llx:%llx.%lx", (unsigned long long)st.st_dev,
+                     (unsigned long long)st.st_ino, (unsigned long long)st.st_size,
+                     (unsigned long long)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec);
+}

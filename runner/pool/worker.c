@@ -25,8 +25,8 @@ void worker_run_pack(const struct worker_run *run, struct buf *out)
     pack_bool(&p, run->kvm);
     pack_str(&p, "accel_note");
     pack_str(&p, run->accel_note);
-    pack_str(&p, "run_dir");
-    pack_str(&p, run->run_dir);
+    pack_str(&p, "run_id");
+    pack_str(&p, run->run_id);
     pack_str(&p, "seed");
     pack_int(&p, (int64_t)run->seed);
 }
@@ -42,7 +42,7 @@ static void job_done(struct job *job)
     free(job->path);
     strv_done(&job->run.roots);
     free(job->run.accel_note);
-    free(job->run.run_dir);
+    free(job->run.run_id);
 }
 
 static void unpack_job(const struct event *ev, struct job *job)
@@ -63,7 +63,7 @@ static void unpack_job(const struct event *ev, struct job *job)
     payload_int(run, "seed", &seed);
     job->run.seed = (uint64_t)seed;
     job->run.accel_note = payload_string(run, "accel_note");
-    job->run.run_dir = payload_string(run, "run_dir");
+    job->run.run_id = payload_string(run, "run_id");
 }
 
 /* Blocks for the first frame. */
@@ -104,7 +104,7 @@ static void run_file(const struct job *job, struct pool_client *client, struct l
                  .kvm = job->run.kvm,
                  .accel_note = *job->run.accel_note ? job->run.accel_note : NULL,
                  .no_build = w->no_build,
-                 .run_dir = *job->run.run_dir ? job->run.run_dir : NULL},
+                 .run_id = job->run.run_id},
         .first_cid = 2 + (unsigned)job->index * VMS_PER_FILE,
         .roots = (const char *const *)job->run.roots.items,
         .quiet_stdout = w->quiet_stdout,

@@ -15,7 +15,7 @@ struct worker_run {
     struct strv roots;
     bool kvm;
     char *accel_note;  /* why TCG, or "" */
-    char *run_dir;     /* private directory of the run, or "" */
+    char *run_id;      /* see config/build.h */
     uint64_t seed;
 };
 

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/strv.h"
+#include "config/qemu.h"
 #include "vm/accel_kvm.h"
 
 #define KVM_API       12
@@ -49,15 +50,11 @@ static int open_failed(const char *device, struct err *e)
 /* What the outcome depends on; NULL when the QEMU binary is not there. */
 static char *cache_key(const char *qemu)
 {
-    struct stat st;
+    _cleanup_free_ char *identity = qemu_identity(qemu);
     _cleanup_buf_ struct buf boot = BUF_INIT(64);
-    if (stat(qemu, &st) < 0 || file_read("/proc/sys/kernel/random/boot_id", &boot, NULL) < 0 ||
-        !boot.len)
+    if (!identity || file_read("/proc/sys/kernel/random/boot_id", &boot, NULL) < 0 || !boot.len)
         return NULL;
-    return xasprintf("%.*s %llx:%llx:%llx:%llx.%lx", (int)boot.len - 1, (char *)buf_head(&boot),
-                     (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
-                     (unsigned long long)st.st_size, (unsigned long long)st.st_mtim.tv_sec,
-                     (unsigned long)st.st_mtim.tv_nsec);
+    return xasprintf("%.*s %s", (int)boot.len - 1, (char *)buf_head(&boot), identity);
 }
 
 /* What is remembered under `key`, or NULL; malloc'ed. */
@@ -114,6 +111,6 @@ int accel_probe_kvm(const struct accel_probe *probe, struct err *e)
     if (check_api(fd, device, e) < 0)
         return -1;
     if (run_trial(probe, fd, e) < 0)
-        return err_hint(e, "this KVM is of no use for guests; without it they run in emulation");
+        return err_hint(e, "use a machine with hardware virtualization; emulation works, only more slowly");
     return 0;
 }

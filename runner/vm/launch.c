@@ -121,7 +121,7 @@ static int64_t agent_timeout(const struct profile *profile, const struct launch_
 int launch_prepare_files(const struct profile *profile, const struct launch_host *host,
                          const struct launch_options *options, struct launch *l, struct err *e)
 {
-    const struct build_options build = {.skip = host->no_build, .run_dir = host->run_dir};
+    const struct build_options build = {.skip = host->no_build, .run_id = host->run_id};
     if (profile_build(profile, host->environment, &build, e) < 0 ||
         profile_resolve(profile, host->environment, &l->files, e) < 0 ||
         prepare_cmdline(profile, options, l, e) < 0)

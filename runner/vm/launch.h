@@ -16,7 +16,7 @@ struct launch_host {
     bool kvm;               /* the accelerator that `auto` stands for */
     const char *accel_note; /* why it is TCG, or NULL */
     bool no_build;
-    const char *run_dir;    /* see build.h */
+    const char *run_id;     /* see build.h */
 };
 
 /* Boot options (spec: vm). Borrowed. Zero or NULL: the profile's. */

@@ -38,7 +38,7 @@ static void check_script(const char *script, enum check_status status, const cha
     _cleanup_(check_list_done) struct check_list list = {0};
     struct environment env = {.qemu = path};
     chmod(path, 0755);
-    check_hypervisor(&list, &env);
+    check_hypervisor(&list, &env, ARCH_X86_64);
     assert_true(list.count > 0);
     assert_int_equal(list.items[0].status, status);
     assert_non_null(strstr(list.items[0].finding, finding));
@@ -54,7 +54,7 @@ static void hypervisors(void **state)
     check_script("#!/bin/sh\nexit 4\n", CHECK_FAIL, "exited with status 4");
     _cleanup_(check_list_done) struct check_list list = {0};
     struct environment none = {.qemu = "no-such-qemu"};
-    check_hypervisor(&list, &none);
+    check_hypervisor(&list, &none, ARCH_X86_64);
     assert_string_equal(list.items[0].finding, "QEMU `no-such-qemu` not found in PATH");
     assert_string_equal(list.items[0].fix,
                         "install the package qemu-system-x86, or name the binary with --qemu");

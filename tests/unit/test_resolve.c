@@ -33,7 +33,7 @@ static int setup(void **state)
     free(t->env->binary_dir);
     t->env->binary_dir = path_join(t->dir, "tree/build/bin");
     t->p = (struct profile){.name = "p", .directory = t->dir, .cmdline = "quiet"};
-    t->build.run_dir = t->dir;
+    t->build.run_id = "this-run";
     *state = t;
     return 0;
 }
@@ -167,7 +167,7 @@ static void build_runs_once_per_run(void **state)
     struct place *t = *state;
     _cleanup_free_ char *out = path_join(t->dir, "o u t");
     t->p.out = out;
-    t->p.build = "sleep 0.1; echo built >>log; test -d 'o u t'";
+    t->p.build = "sleep 0.02; echo built >>log; test -d 'o u t'";
     for (int i = 0; i < 3; i++)
         if (!fork())
             _exit(profile_build(&t->p, t->env, &t->build, NULL) < 0);
@@ -176,9 +176,26 @@ static void build_runs_once_per_run(void **state)
         assert_int_equal(status, 0);
     }
     assert_int_equal(count_lines(t->dir, "log"), 1);
-    t->build.run_dir = NULL;
+    t->build.run_id = "another-run";
     assert_int_equal(profile_build(&t->p, t->env, &t->build, &t->e), 0);
     assert_int_equal(count_lines(t->dir, "log"), 2);
+    t->build.run_id = "this-run"; /* both go on */
+    assert_int_equal(profile_build(&t->p, t->env, &t->build, &t->e), 0);
+    assert_int_equal(count_lines(t->dir, "log"), 2);
+    t->build.run_id = NULL;
+    assert_int_equal(profile_build(&t->p, t->env, &t->build, &t->e), 0);
+    assert_int_equal(count_lines(t->dir, "log"), 3);
+    for (int i = 0; i < 40; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "run-%d", i / 2);
+        t->build.run_id = id;
+        assert_int_equal(profile_build(&t->p, t->env, &t->build, &t->e), 0);
+    }
+    assert_int_equal(count_lines(t->dir, "log"), 23);
+    _cleanup_free_ char *lock = path_join(t->env->build_dir, "p.lock");
+    struct stat st;
+    assert_int_equal(stat(lock, &st), 0);
+    assert_in_range(st.st_size, 1, 400);
 }
 
 static void failed_build_is_remembered(void **state)
@@ -195,7 +212,7 @@ static void failed_build_is_remembered(void **state)
         assert_in_range(strlen(t->e.message), 4000, 4096 + 200);
     }
     assert_int_equal(count_lines(t->dir, "log"), 1);
-    t->build.run_dir = NULL;
+    t->build.run_id = NULL;
     t->p.build = "kill -9 $$";
     assert_int_equal(profile_build(&t->p, t->env, &t->build, &t->e), -1);
     assert_message(t, "profile `p`: build: `kill -9 $$` was killed by SIGKILL\n(no output)");
@@ -218,9 +235,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(missing_files_are_named),    TEST(cmdline_comes_from_a_file),
-        TEST(bundled_guest_is_searched),  TEST(root_holds_one_kernel),
-        TEST(build_runs_once_per_run),    TEST(failed_build_is_remembered),
+        TEST(missing_files_are_named),      TEST(cmdline_comes_from_a_file),
+        TEST(bundled_guest_is_searched),    TEST(root_holds_one_kernel),
+        TEST(build_runs_once_per_run),      TEST(failed_build_is_remembered),
         TEST(no_build_needs_the_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
