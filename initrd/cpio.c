@@ -78,7 +78,7 @@ int cpio_append(struct buf *out, const struct cpio_entry *entry, const void *dat
     at = mempcpy(at, entry->name, name_size);
     memset(at, 0, name_padding);
     at += name_padding;
-    if (entry->size)
+    if (data && entry->size)
         at = mempcpy(at, data, entry->size);
     memset(at, 0, data_padding);
     buf_commit(out, total);

@@ -1,4 +1,4 @@
-/* cpio-list LIST OUT: writes a newc archive from a list, one member a line, names without spaces:
+/* cpio-list LIST OUT: writes a newc archive from a list, one member a line, NAME without spaces:
  *
  *     NAME dir   MODE
  *     NAME file  MODE SOURCE
@@ -25,7 +25,7 @@ static int parse_line(const char *line, char name[static NAME_SIZE], struct cpio
 {
     char kind[8], text[3072] = "";
     unsigned mode;
-    int fields = sscanf(line, "%1023s %7s %o %3071s", name, kind, &mode, text);
+    int fields = sscanf(line, "%1023s %7s %o %3071[^\n]", name, kind, &mode, text);
     *entry = (struct cpio_entry){.name = name, .links = 1};
     if (fields == 3 && !strcmp(kind, "dir")) {
         entry->mode = S_IFDIR | mode;
