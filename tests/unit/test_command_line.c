@@ -50,7 +50,7 @@ static void accelerators(void **state)
     (void)state;
     struct machine m = base_machine;
     assert_value(&m, "-accel", 0, "tcg,thread=multi");
-    assert_value(&m, "-cpu", 0, "max");
+    assert_value(&m, "-cpu", 0, "max,erms=off,fsrm=off");
     m.kvm = true;
     assert_value(&m, "-accel", 0, "kvm");
     assert_value(&m, "-cpu", 0, "host");
