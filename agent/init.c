@@ -109,7 +109,7 @@ static void leave_console(void)
 
 bool init_run(char **argv)
 {
-    bool alone = access("/init", X_OK) < 0;
+    bool alone = access("/init", X_OK) < 0 && access(FILES_DIRECTORY "/init", X_OK) < 0;
     umask(0);
     mount_pseudos(alone);
     open_console();

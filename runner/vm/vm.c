@@ -24,6 +24,7 @@
 #define CONSOLE_TAIL     4096
 #define PANIC_GRACE_NS   (500 * NS_PER_MS)
 #define PING_NS          NS_PER_S
+#define PORT_GRACE_NS    NS_PER_S /* from the end of the agent's port to the reset or exit that explains it */
 #define EXIT_NS          NS_PER_S /* from the end of its sockets to QEMU's exit */
 #define POWER_OFF_NS     (30 * NS_PER_S)
 #define PRESS_NS         (3 * NS_PER_S)
@@ -51,7 +52,7 @@ struct vm {
     char *failure;        /* why this boot failed */
     struct console_scanner scanner;
     uint64_t scanned;     /* console offset */
-    struct source *panic_timer;
+    struct source *panic_timer, *lost_timer;
 
     vm_ended_fn on_ended;
     void *on_ended_arg;
@@ -174,6 +175,7 @@ static void on_guest_event(struct guest *g, enum guest_event event, const char *
 
 static void on_reset(struct vm *vm)
 {
+    source_set_deadline(vm->lost_timer, DEADLINE_NONE);
     if (vm->scanner.verdict != CONSOLE_ALIVE && !vm->resetting) {
         char *reason = console_reason(vm); /* panic=-1: the kernel reboots by itself */
         stop_vcpus(vm);
@@ -187,6 +189,16 @@ static void on_reset(struct vm *vm)
     }
 }
 
+static void on_lost_timer(struct source *s, void *arg)
+{
+    struct vm *vm = arg;
+    (void)s;
+    if (vm->booting)
+        fail_boot(vm, xstrdup("agent lost: its process ended"));
+    else if (is_live(vm))
+        end_booted(vm, VM_DEAD, xstrdup("agent lost: its process ended"));
+}
+
 static void on_qmp_event(const char *event, json_t *data, void *arg)
 {
     struct vm *vm = arg;
@@ -195,6 +207,13 @@ static void on_qmp_event(const char *event, json_t *data, void *arg)
     } else if (!strcmp(event, "RESET")) {
         on_console_output(vm); /* what was said before it */
         on_reset(vm);
+    } else if (!strcmp(event, "VSERPORT_CHANGE")) {
+        /* The guest's end of a virtio port; a reset or a power-off closes it as well, and is told of next. */
+        const char *id = json_string_value(json_object_get(data, "id"));
+        if (id && !strcmp(id, "agent"))
+            source_set_deadline(vm->lost_timer, json_is_true(json_object_get(data, "open"))
+                                                    ? DEADLINE_NONE
+                                                    : deadline_after(PORT_GRACE_NS));
     } else if (!strcmp(event, "SUSPEND")) {
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {
@@ -235,6 +254,7 @@ struct vm *vm_new(struct loop *loop, const char *name, const char *directory, st
     vm->name = xstrdup(name);
     vm->console = console;
     vm->panic_timer = loop_add_timer(loop, DEADLINE_NONE, on_panic_timer, vm);
+    vm->lost_timer = loop_add_timer(loop, DEADLINE_NONE, on_lost_timer, vm);
     console_on_output(console, on_console_output, vm);
     return vm;
 }
@@ -242,6 +262,7 @@ struct vm *vm_new(struct loop *loop, const char *name, const char *directory, st
 static void drop_qemu(struct vm *vm)
 {
     source_set_deadline(vm->panic_timer, DEADLINE_NONE);
+    source_set_deadline(vm->lost_timer, DEADLINE_NONE);
     guest_free(vm->guest);
     vm->guest = NULL;
     qmp_free(vm->qmp);
@@ -257,6 +278,7 @@ void vm_free(struct vm *vm)
     vm->on_ended = NULL;
     drop_qemu(vm);
     source_remove(vm->panic_timer);
+    source_remove(vm->lost_timer);
     console_free(vm->console);
     free(vm->cause);
     free(vm->failure);
