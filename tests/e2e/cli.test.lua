@@ -92,7 +92,10 @@ test("two runs at once do not meet", {timeout = "2m"}, function(t)
     local pipe = io.popen(("cd %s; for i in 1 2; do %s --json x.test.lua 2>/dev/null & done; wait"):format(
         inner.quote(dir), inner.quote(inner.binary())))
     local passed = 0
-    for line in pipe:lines() do passed = passed + (json.decode(line).passed and 1 or 0) end
+    for line in pipe:lines() do
+        t:log(line)
+        passed = passed + (json.decode(line).passed and 1 or 0)
+    end
     pipe:close()
     t:assert_eq(passed, 2)
 end)
