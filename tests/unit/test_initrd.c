@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/strv.h"
-#include "initrd/bundle.h"
 #include "initrd/cache.h"
 #include "initrd/cpio.h"
 #include "initrd/magic.h"
@@ -491,30 +490,6 @@ static void overlay_order(void **state)
     expect_overlay(&search, message, NULL);
 }
 
-/* --- bundled guest --- */
-
-static void bundle_places(void **state)
-{
-    (void)state;
-    _cleanup_free_ char *bin = at("tree/build/dev/bin"), *dist = at("tree/dist/guest");
-    _cleanup_free_ char *kernel = NULL, *initrd = NULL, *expected = path_join(dist, "vmlinuz");
-    _cleanup_err_ struct err e = ERR_INIT;
-    dir_create_all(bin, 0700, NULL);
-    dir_create_all(dist, 0700, NULL);
-    assert_int_equal(bundle_find("/nonexistent", bin, "x86_64", &kernel, &initrd, &e), -1);
-    assert_string_equal(err_message(&e), "no bundled guest for x86_64 in /nonexistent");
-    assert_int_equal(bundle_find(NULL, bin, "x86_64", &kernel, &initrd, &e), -1);
-    assert_non_null(strstr(err_message(&e), "/tree/build/dist/guest, "));
-    assert_non_null(strstr(e.hint, "PROVIUM_GUEST_DIR"));
-    _cleanup_buf_ struct buf plain = sample("init");
-    free(put("tree/dist/guest/initrd", &plain));
-    free(put("tree/dist/guest/vmlinuz", &plain));
-    assert_int_equal(bundle_find(NULL, bin, "x86_64", &kernel, &initrd, &e), 0);
-    assert_string_equal(kernel, expected);
-    assert_int_equal(bundle_find(NULL, bin, "aarch64", NULL, NULL, &e), -1);
-    assert_int_equal(bundle_find(dist, bin, "x86_64", NULL, NULL, &e), 0);
-}
-
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -532,7 +507,6 @@ int main(void)
         TEST(sweep_removes_the_unused_and_the_abandoned),
         TEST(killed_writers_leave_nothing),
         TEST(overlay_order),
-        TEST(bundle_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ struct buf {
 void buf_done(struct buf *b);
 static inline uint8_t *buf_head(const struct buf *b)
 {
-    return b->data + b->start;
+    return b->data ? b->data + b->start : NULL;
 }
 /* Room for `extra` more bytes; returns the write position, or NULL when that would pass the maximum. */
 uint8_t *buf_reserve(struct buf *b, size_t extra);
