@@ -41,6 +41,15 @@ static struct call *call_new(struct agent *a, const struct message *m)
     return call;
 }
 
+static void free_pieces(struct piece *piece)
+{
+    while (piece) {
+        struct piece *next = piece->next;
+        free(piece);
+        piece = next;
+    }
+}
+
 static void call_free(struct call *call)
 {
     struct call **at = bucket_of(call->agent, call->id);
@@ -48,11 +57,8 @@ static void call_free(struct call *call)
         at = &(*at)->next;
     *at = call->next;
     call->agent->call_count--;
-    while (call->pieces) {
-        struct piece *piece = call->pieces;
-        call->pieces = piece->next;
-        free(piece);
-    }
+    free_pieces(call->pieces);
+    free_pieces(call->used);
     pthread_cond_destroy(&call->changed);
     buf_done(&call->value);
     buf_done(&call->tail);
@@ -73,11 +79,33 @@ static void start(struct call *call)
     }
 }
 
+static struct piece *new_piece(struct call *call, size_t len)
+{
+    struct piece *piece = call->used;
+    if (piece && piece->room >= len) {
+        call->used = piece->next;
+    } else {
+        piece = xmalloc(sizeof(*piece) + len);
+        piece->room = len;
+    }
+    piece->next = NULL;
+    piece->len = len;
+    piece->used = 0;
+    return piece;
+}
+
+void call_recycle(struct call *call, struct piece *piece)
+{
+    agent_lock(call->agent);
+    piece->next = call->used;
+    call->used = piece;
+    agent_unlock(call->agent);
+}
+
 static void add_body(struct call *call, const struct message *m)
 {
     if (m->data.len) {
-        struct piece *piece = xmalloc(sizeof(*piece) + m->data.len);
-        *piece = (struct piece){.len = m->data.len};
+        struct piece *piece = new_piece(call, m->data.len);
         memcpy(piece->data, m->data.data, m->data.len);
         *call->pieces_end = piece;
         call->pieces_end = &piece->next;

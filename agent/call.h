@@ -14,6 +14,7 @@
 struct piece {
     struct piece *next;
     size_t len, used;
+    size_t room; /* for data */
     uint8_t data[];
 };
 
@@ -55,6 +56,7 @@ struct call {
     uint8_t *args_copy; /* what `args` borrows from */
 
     struct piece *pieces, **pieces_end; /* of the body, not yet taken */
+    struct piece *used;                 /* kept for the pieces to come: fresh memory costs page faults */
     size_t buffered, uncredited;
     bool body_ended;
     pthread_cond_t changed; /* a piece came, the body ended, or the call was cancelled */
@@ -96,9 +98,10 @@ void call_finish(struct call *call);
 
 /* Sends `n` bytes of the result's body, waiting for room in the channel. -1: the call is cancelled or has failed. For `run`. */
 int call_send(struct call *call, const void *data, size_t n);
-/* The next piece of the request's body, waiting for it; NULL at its end, or when the call is cancelled. The caller
- * frees it. For `run`. */
+/* The next piece of the request's body, waiting for it; NULL at its end, or when the call is cancelled. To be given back
+ * with call_recycle. For `run`. */
 struct piece *call_receive(struct call *call);
+void call_recycle(struct call *call, struct piece *piece);
 /* Tells the host that `n` bytes of the body were used up. */
 void call_credit(struct call *call, size_t n);
 /* Takes what has come of the body so far out of the call, in one piece; malloc'ed. */

@@ -106,7 +106,7 @@ bool channel_flush(struct channel *c)
             break;
         buf_consume(&c->out, (size_t)done);
     }
-    if (!c->out.len && c->out.cap > CHANNEL_BUSY)
+    if (!c->out.len && c->out.cap > CHANNEL_KEEP)
         buf_done(&c->out);
     update_watch(c);
     if (!c->was_busy || channel_busy(c))

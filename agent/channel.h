@@ -12,6 +12,7 @@
 #include "wire/message.h"
 
 #define CHANNEL_BUSY (192 * 1024)
+#define CHANNEL_KEEP (512 * 1024) /* memory of an empty queue */
 #define CHANNEL_MAX  (4 * 1024 * 1024)
 
 struct channel {

@@ -80,7 +80,7 @@ void files_write(struct call *call)
     struct piece *piece;
     while (!call->failed && (piece = call_receive(call))) {
         write_piece(call, fd, piece);
-        free(piece);
+        call_recycle(call, piece);
     }
     if (call->cancelled)
         call_fail(call, ECANCELED);

@@ -44,7 +44,7 @@ static int write_piece(struct process *p, struct call *call)
     if (!call->pieces)
         call->pieces_end = &call->pieces;
     call_credit(call, piece->len);
-    free(piece);
+    call_recycle(call, piece);
     return 1;
 }
 

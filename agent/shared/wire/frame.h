@@ -6,13 +6,14 @@
  * what would contain it (message_put). */
 #pragma once
 
-#include "base/buf.h"
+#include <sys/types.h>
+
 #include "wire/bytes.h"
 
 #define FRAME_MAX    65536 /* a whole frame: length and body */
 #define FRAME_HEADER 4
 
-#define SYNC_MARK     "\xc1provium-agent\r\n" /* its first byte occurs once in it: frame.c relies on that */
+#define SYNC_MARK     "\xc1provium-agent\r\n"
 #define SYNC_MARK_LEN 16
 
 enum frame_status {
@@ -23,11 +24,13 @@ enum frame_status {
 };
 
 struct frame_reader {
-    struct buf in;
+    uint8_t *data;  /* room for two frames, or NULL before the first use */
+    size_t at, len; /* what is not handed out yet: data[at, at + len) */
     size_t taken;   /* bytes of the frame handed out last */
-    size_t matched; /* bytes of the mark seen at the end of the input */
-    bool synced;    /* report FRAME_SYNC first */
-    bool hunting;   /* skipping up to the next mark */
+    uint8_t tail[SYNC_MARK_LEN - 1]; /* of the stream: a mark may have begun in it */
+    size_t tail_len;
+    bool synced;  /* report FRAME_SYNC first */
+    bool hunting; /* skipping up to the next mark */
 };
 
 /* `hunting`: skip everything before the first mark. */
