@@ -330,6 +330,7 @@ enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS };
 static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
 {
     struct machine m = boot->machine;
+    _cleanup_strv_ struct strv argv = STRV_INIT;
     int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, result = -1;
     for (int i = 0; i < SOCKETS; i++) {
         int pair[2];
@@ -346,7 +347,6 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
     m.agent_fd = far[SOCKET_AGENT];
     m.agent_isa_fd = far[SOCKET_AGENT_ISA];
     m.console_fd = console_fd;
-    _cleanup_strv_ struct strv argv = STRV_INIT;
     machine_command_line(&m, &argv);
     int fds[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd, m.kernel_fd, m.initrd_fd};
     vm->qemu = qemu_start(vm->loop, &argv, fds, ARRAY_SIZE(fds) - (m.initrd_fd < 0), on_qemu_exit, vm, e);
