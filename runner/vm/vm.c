@@ -1,245 +1,21 @@
-/* Life of a VM.
- *
- * QEMU, the monitor, the console and the agent session all report through the loop. The callbacks below note what
- * happened and close the agent session with the reason; whoever waits for the agent so learns at once why it will not
- * answer.
- *
- * What ends a boot, and how it is told apart: QEMU's exit (its stderr), SHUTDOWN by the guest (powered off), a panic or
- * halt in the console text that is followed by silence, the agent's timeout. After the boot, panic text alone proves
- * nothing (a test may print it): the agent is asked, and only its silence counts. */
-#include "vm/vm.h"
+/* What callers ask of a VM: boot, lifecycle, the agent session. What happens to it by itself is in watch.c. */
+#include "vm/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
 #include "guest/clock.h"
-#include "vm/panic.h"
-#include "vm/qemu.h"
 
 #define CONSOLE_TAIL     4096
-#define PANIC_GRACE_NS   (500 * NS_PER_MS)
-#define PING_NS          NS_PER_S
-#define PORT_GRACE_NS    NS_PER_S /* from the end of the agent's port to the reset or exit that explains it */
-#define EXIT_NS          NS_PER_S /* from the end of its sockets to QEMU's exit */
 #define POWER_OFF_NS     (30 * NS_PER_S)
 #define PRESS_NS         (3 * NS_PER_S)
 #define CONSOLE_DRAIN_NS (2 * NS_PER_S)
-
-struct vm {
-    struct loop *loop;
-    char *name;
-    enum vm_state state;
-    char *cause;
-    unsigned generation;
-    int64_t started_ns;
-    struct console *console;
-    struct qemu *qemu;
-    struct qmp *qmp;
-    struct guest *guest;
-    int64_t agent_timeout_ns;
-
-    bool booting;         /* between vm_boot_begin and the end of vm_boot_wait */
-    bool exited;          /* QEMU is gone */
-    bool guest_shutdown;  /* it powered itself off */
-    bool resetting;       /* vm_reset waits */
-    bool suspended;
-    bool emulated;        /* TCG: an answer may take its time */
-    char *failure;        /* why this boot failed */
-    struct console_scanner scanner;
-    uint64_t scanned;     /* console offset */
-    struct source *panic_timer, *lost_timer;
-
-    vm_ended_fn on_ended;
-    void *on_ended_arg;
-    bool ended_told;
-};
 
 const char *vm_state_name(enum vm_state state)
 {
     static const char *const names[] = {"created", "booted", "paused", "shutdown", "dead"};
     return names[state];
-}
-
-/* -------------------------------------------------------------------------------------------- notes of events */
-
-static void set_cause(struct vm *vm, char *cause)
-{
-    free(vm->cause);
-    vm->cause = cause;
-}
-
-/* The first reason counts. */
-static void fail_boot(struct vm *vm, char *reason)
-{
-    if (!vm->booting || vm->failure) {
-        free(reason);
-        return;
-    }
-    vm->failure = reason;
-    if (vm->guest)
-        guest_close(vm->guest, reason);
-}
-
-static void tell_ended(struct vm *vm)
-{
-    if (vm->ended_told || !vm->on_ended)
-        return;
-    vm->ended_told = true;
-    vm->on_ended(vm, vm->on_ended_arg);
-}
-
-/* A booted VM has come to its end, whatever QEMU does. */
-static void end_booted(struct vm *vm, enum vm_state state, char *cause)
-{
-    set_cause(vm, cause);
-    vm->state = state;
-    _cleanup_free_ char *why = xasprintf("the VM died (%s)", vm->cause);
-    guest_close(vm->guest, why);
-    tell_ended(vm);
-}
-
-static bool is_live(const struct vm *vm)
-{
-    return vm->state == VM_BOOTED || vm->state == VM_PAUSED;
-}
-
-static void stop_vcpus(struct vm *vm)
-{
-    if (vm->qmp)
-        qmp_send(vm->qmp, "stop");
-}
-
-static char *console_reason(const struct vm *vm)
-{
-    if (vm->scanner.verdict == CONSOLE_PANIC)
-        return xasprintf("kernel panic: %s", vm->scanner.text);
-    return xstrdup("the guest halted");
-}
-
-/* Half a second after the fatal line: whoever still answers has not ended. */
-static void on_panic_timer(struct source *s, void *arg)
-{
-    struct vm *vm = arg;
-    int64_t patience = PING_NS * (vm->emulated ? 4 : 1);
-    (void)s;
-    if (vm->booting) {
-        fail_boot(vm, console_reason(vm));
-        stop_vcpus(vm);
-    } else if (vm->state == VM_BOOTED && guest_ping(vm->guest, deadline_after(patience), NULL) < 0 && is_live(vm)) {
-        end_booted(vm, VM_DEAD, console_reason(vm));
-        stop_vcpus(vm);
-    }
-}
-
-static void on_console_output(void *arg)
-{
-    struct vm *vm = arg;
-    char chunk[8192];
-    ssize_t got;
-    while ((got = console_read(vm->console, vm->scanned, chunk, sizeof(chunk))) > 0) {
-        vm->scanned += (uint64_t)got;
-        if (vm->scanner.verdict != CONSOLE_ALIVE || !console_scan(&vm->scanner, chunk, (size_t)got))
-            continue;
-        source_set_deadline(vm->panic_timer, deadline_after(PANIC_GRACE_NS));
-    }
-}
-
-/* The guest begins anew, by vm_reset or on its own: handles of before are lost. */
-static void begin_generation(struct vm *vm)
-{
-    vm->generation++;
-    vm->scanner = (struct console_scanner){0};
-    console_mark_boot(vm->console);
-}
-
-static void on_guest_event(struct guest *g, enum guest_event event, const char *why, void *arg)
-{
-    struct vm *vm = arg;
-    (void)g;
-    if (event == GUEST_RESTARTED) {
-        begin_generation(vm); /* without a reset of the machine: kexec, or the agent was started again */
-        return;
-    }
-    loop_wait(vm->loop, &vm->exited, deadline_after(EXIT_NS)); /* the usual reason, and its exit says more */
-    if (vm->booting) {
-        fail_boot(vm, xasprintf("agent lost: %s", why));
-    } else if (is_live(vm) && !vm->exited) {
-        end_booted(vm, VM_DEAD, xasprintf("agent lost: %s", why));
-    }
-}
-
-static void on_reset(struct vm *vm)
-{
-    source_set_deadline(vm->lost_timer, DEADLINE_NONE);
-    if (vm->scanner.verdict != CONSOLE_ALIVE && !vm->resetting) {
-        char *reason = console_reason(vm); /* panic=-1: the kernel reboots by itself */
-        stop_vcpus(vm);
-        if (is_live(vm))
-            end_booted(vm, VM_DEAD, reason);
-        else
-            fail_boot(vm, reason);
-    } else if (is_live(vm) || vm->booting) {
-        begin_generation(vm);
-        guest_expect_restart(vm->guest, vm->resetting ? "the VM was reset" : "the guest rebooted");
-    }
-}
-
-static void on_lost_timer(struct source *s, void *arg)
-{
-    struct vm *vm = arg;
-    (void)s;
-    if (vm->booting)
-        fail_boot(vm, xstrdup("agent lost: its process ended"));
-    else if (is_live(vm))
-        end_booted(vm, VM_DEAD, xstrdup("agent lost: its process ended"));
-}
-
-static void on_qmp_event(const char *event, json_t *data, void *arg)
-{
-    struct vm *vm = arg;
-    if (!strcmp(event, "SHUTDOWN")) {
-        vm->guest_shutdown = json_is_true(json_object_get(data, "guest"));
-    } else if (!strcmp(event, "RESET")) {
-        on_console_output(vm); /* what was said before it */
-        on_reset(vm);
-    } else if (!strcmp(event, "VSERPORT_CHANGE")) {
-        /* The guest's end of a virtio port; a reset or a power-off closes it as well, and is told of next. */
-        const char *id = json_string_value(json_object_get(data, "id"));
-        if (id && !strcmp(id, "agent"))
-            source_set_deadline(vm->lost_timer, json_is_true(json_object_get(data, "open"))
-                                                    ? DEADLINE_NONE
-                                                    : deadline_after(PORT_GRACE_NS));
-    } else if (!strcmp(event, "SUSPEND")) {
-        vm->suspended = true;
-    } else if (!strcmp(event, "WAKEUP")) {
-        vm->suspended = false;
-    }
-}
-
-static void on_qmp_closed(void *arg)
-{
-    (void)arg; /* QEMU's exit follows */
-}
-
-static void on_qemu_exit(void *arg)
-{
-    struct vm *vm = arg;
-    vm->exited = true;
-    qmp_drain(vm->qmp);
-    char *reason = qemu_describe_exit(vm->qemu);
-    if (vm->guest_shutdown) {
-        free(reason);
-        reason = xstrdup("the guest powered itself off");
-    }
-    if (is_live(vm))
-        end_booted(vm, vm->guest_shutdown ? VM_SHUTDOWN : VM_DEAD, reason);
-    else
-        fail_boot(vm, reason);
 }
 
 /* -------------------------------------------------------------------------------------------- parts */
@@ -253,9 +29,9 @@ struct vm *vm_new(struct loop *loop, const char *name, const char *directory, st
     vm->loop = loop;
     vm->name = xstrdup(name);
     vm->console = console;
-    vm->panic_timer = loop_add_timer(loop, DEADLINE_NONE, on_panic_timer, vm);
-    vm->lost_timer = loop_add_timer(loop, DEADLINE_NONE, on_lost_timer, vm);
-    console_on_output(console, on_console_output, vm);
+    vm->panic_timer = loop_add_timer(loop, DEADLINE_NONE, vm_on_panic_timer, vm);
+    vm->lost_timer = loop_add_timer(loop, DEADLINE_NONE, vm_on_lost_timer, vm);
+    console_on_output(console, vm_on_console_output, vm);
     return vm;
 }
 
@@ -349,12 +125,12 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
     m.console_fd = console_fd;
     machine_command_line(&m, &argv);
     int fds[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd, m.kernel_fd, m.initrd_fd};
-    vm->qemu = qemu_start(vm->loop, &argv, fds, ARRAY_SIZE(fds) - (m.initrd_fd < 0), on_qemu_exit, vm, e);
+    vm->qemu = qemu_start(vm->loop, &argv, fds, ARRAY_SIZE(fds) - (m.initrd_fd < 0), vm_on_qemu_exit, vm, e);
     if (!vm->qemu)
         goto out;
-    vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), on_qmp_event, on_qmp_closed, vm);
+    vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), vm_on_qmp_event, vm_on_qmp_closed, vm);
     vm->guest = guest_new(vm->loop, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]));
-    guest_set_event_fn(vm->guest, on_guest_event, vm);
+    guest_set_event_fn(vm->guest, vm_on_guest_event, vm);
     result = 0;
 out:
     for (int i = 0; i < SOCKETS; i++) {
@@ -367,10 +143,10 @@ out:
 
 int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
 {
-    if (is_live(vm))
+    if (vm_is_live(vm))
         return err_set(e, 0, "boot: VM is %s already", vm_state_name(vm->state));
     drop_qemu(vm);
-    set_cause(vm, NULL);
+    vm_set_cause(vm, NULL);
     free(vm->failure);
     vm->failure = NULL;
     vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
@@ -383,7 +159,7 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     vm->state = VM_DEAD; /* until it has booted */
     if (start_qemu(vm, boot, e) < 0) {
         drop_qemu(vm);
-        set_cause(vm, xstrdup(err_message(e)));
+        vm_set_cause(vm, xstrdup(err_message(e)));
         vm->booting = false;
         return err_prefix(e, "boot");
     }
@@ -397,7 +173,7 @@ static int report_failure(struct vm *vm, const char *call, const char *note, str
     if (vm->exited)
         console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
     _cleanup_free_ char *tail = console_tail(vm->console, console_boot_start(vm->console), CONSOLE_TAIL);
-    set_cause(vm, xstrdup(vm->failure));
+    vm_set_cause(vm, xstrdup(vm->failure));
     return err_set(e, 0, "%s: %s%s%s%s%s%s", call, vm->failure, note ? " (" : "", note ? note : "", note ? ")" : "",
                    *tail ? "\nconsole tail:\n" : "\nthe console is empty", tail);
 }
@@ -422,7 +198,7 @@ int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, st
     vm->booting = false;
     if (result < 0) {
         if (!vm->failure)
-            set_cause(vm, xstrdup(err_message(e)));
+            vm_set_cause(vm, xstrdup(err_message(e)));
         return -1;
     }
     vm->state = VM_BOOTED;
@@ -479,12 +255,12 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
     if (result < 0)
         err_prefix(e, "reset");
     else if (vm->generation == before)
-        on_reset(vm); /* the event may come after the reply */
+        vm_on_reset(vm); /* the event may come after the reply */
     if (!result)
         result = wait_ready(vm, "reset", start, NULL, deadline, e);
     vm->resetting = vm->booting = false;
     if (result < 0 && vm->failure)
-        end_booted(vm, VM_DEAD, xstrdup(vm->failure));
+        vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));
     return result;
 }
 
@@ -521,16 +297,16 @@ int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e)
 
 void vm_shutdown(struct vm *vm)
 {
-    bool live = is_live(vm);
+    bool live = vm_is_live(vm);
     if (live)
-        set_cause(vm, xstrdup("it was shut down"));
+        vm_set_cause(vm, xstrdup("it was shut down"));
     vm->state = VM_SHUTDOWN;
     if (vm->guest)
         guest_close(vm->guest, "the VM was shut down");
     drop_qemu(vm);
     console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
     if (live)
-        tell_ended(vm);
+        vm_tell_ended(vm);
 }
 
 /* -------------------------------------------------------------------------------------------- the agent */
@@ -540,8 +316,8 @@ int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **r
     if (vm->state != VM_BOOTED)
         return wrong_state(vm, call, e);
     if (!guest_is_ready(vm->guest) && wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
-        if (vm->failure && is_live(vm))
-            end_booted(vm, VM_DEAD, xstrdup(vm->failure));
+        if (vm->failure && vm_is_live(vm))
+            vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));
         return -1;
     }
     *ret = vm->guest;
@@ -550,6 +326,6 @@ int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **r
 
 void vm_explain(const struct vm *vm, const char *call, struct err *e)
 {
-    if (!is_live(vm))
+    if (!vm_is_live(vm))
         err_set(e, 0, "%s: the VM died (%s)", call, vm->cause);
 }

@@ -1,0 +1,56 @@
+/* A VM's parts, shared by vm.c (what callers ask for) and watch.c (what happens to it). */
+#pragma once
+
+#include "vm/panic.h"
+#include "vm/qemu.h"
+#include "vm/vm.h"
+
+struct vm {
+    struct loop *loop;
+    char *name;
+    enum vm_state state;
+    char *cause;
+    unsigned generation;
+    int64_t started_ns;
+    struct console *console;
+    struct qemu *qemu;
+    struct qmp *qmp;
+    struct guest *guest;
+    int64_t agent_timeout_ns;
+
+    bool booting;         /* between vm_boot_begin and the end of vm_boot_wait */
+    bool exited;          /* QEMU is gone */
+    bool guest_shutdown;  /* it powered itself off */
+    bool resetting;       /* vm_reset waits */
+    bool suspended;
+    bool emulated;        /* TCG: an answer may take its time */
+    char *failure;        /* why this boot failed */
+    struct console_scanner scanner;
+    uint64_t scanned;     /* console offset */
+    struct source *panic_timer, *lost_timer;
+
+    vm_ended_fn on_ended;
+    void *on_ended_arg;
+    bool ended_told;
+};
+
+/* booted or paused */
+bool vm_is_live(const struct vm *vm);
+/* Takes the text. */
+void vm_set_cause(struct vm *vm, char *cause);
+/* Ends the boot in progress with the reason (taken), if it is the first. */
+void vm_fail_boot(struct vm *vm, char *reason);
+/* A booted VM has come to its end, whatever QEMU does; takes the cause. */
+void vm_end_booted(struct vm *vm, enum vm_state state, char *cause);
+void vm_tell_ended(struct vm *vm);
+
+/* Callbacks of the parts; `arg` is the VM. */
+void vm_on_panic_timer(struct source *s, void *arg);
+void vm_on_lost_timer(struct source *s, void *arg);
+void vm_on_console_output(void *arg);
+void vm_on_guest_event(struct guest *g, enum guest_event event, const char *why, void *arg);
+void vm_on_qmp_event(const char *event, json_t *data, void *arg);
+void vm_on_qmp_closed(void *arg);
+void vm_on_qemu_exit(void *arg);
+/* The machine was reset. */
+void vm_on_reset(struct vm *vm);
