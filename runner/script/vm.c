@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/stream.h"
 
 struct vm_object *check_vm(lua_State *L)
 {
@@ -268,6 +269,7 @@ void vm_open(lua_State *L)
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     run_result_open(L);
+    stream_open(L);
     vm_handles_open(L);
     luaL_setfuncs(L, functions, 0);
 }

@@ -1,4 +1,5 @@
 /* vm:console() and vm:clock(): thin handles whose user value is their VM. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include "base/alloc.h"
 #include "guest/clock.h"
 #include "script/argument.h"
+#include "script/stream.h"
 #include "script/vm.h"
 
 #define EXPECT_TIMEOUT_NS (30 * NS_PER_S)
@@ -155,6 +157,61 @@ static int console_write_binding(lua_State *L)
     return 0;
 }
 
+/* A console stream: a cursor over the log. */
+struct console_reader {
+    struct vm_object *o; /* lives at least as long: the stream is closed before its VM */
+    uint64_t at;
+};
+
+static int reader_read(void *arg, struct buf *out, int64_t deadline, struct err *e)
+{
+    struct console_reader *r = arg;
+    struct console *c = vm_console(r->o->vm);
+    int more = console_wait(c, r->at, deadline);
+    if (more <= 0)
+        return more ? err_set(e, errno, "no output") : 0;
+    if (r->at < console_start(c))
+        r->at = console_start(c);
+    uint8_t *to = buf_reserve(out, STREAM_FRAME_MAX);
+    ssize_t got = console_read(c, r->at, to, STREAM_FRAME_MAX);
+    if (got < 0)
+        return err_errno(e, "console log");
+    buf_commit(out, (size_t)got);
+    r->at += (uint64_t)got;
+    r->o->reader = r->at;
+    return 1;
+}
+
+static bool reader_ended(void *arg)
+{
+    struct console_reader *r = arg;
+    struct console *c = vm_console(r->o->vm);
+    return !console_connected(c) && r->at >= console_end(c);
+}
+
+static int console_read_binding(lua_State *L)
+{
+    static const char *const keys[] = {"from", NULL};
+    static const struct stream_source source = {.read = reader_read, .ended = reader_ended, .close = free};
+    struct vm_object *o = handle_vm(L, "console");
+    struct console *c = vm_console(o->vm);
+    const char *from = "unread";
+    check_options(L, 2, "console: read", keys);
+    option_string(L, 2, "console: read", "from", &from, NULL);
+    if (vm_state(o->vm) == VM_CREATED)
+        return raise_format(L, "%s: console: read: VM is created; call vm:boot() first", o->label);
+    uint64_t at = !strcmp(from, "start") ? console_start(c) : !strcmp(from, "end") ? console_end(c) : o->reader;
+    if (strcmp(from, "start") && strcmp(from, "end") && strcmp(from, "unread"))
+        return raise_format(L, "console: read: from must be start, unread or end (got `%s`)", from);
+    struct console_reader *r = xnew(struct console_reader);
+    *r = (struct console_reader){.o = o, .at = at};
+    const struct stream_info info = {.kind = "console_read", .detail = o->name, .closed = "console closed", .label = o->label};
+    push_stream(L, &source, r, &info);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1); /* keeps the VM alive */
+    return 1;
+}
+
 static int console_close(lua_State *L)
 {
     handle_vm(L, "console");
@@ -285,6 +342,7 @@ static void open_kind(lua_State *L, const char *kind, const luaL_Reg *methods)
 void vm_handles_open(lua_State *L)
 {
     static const luaL_Reg console_methods[] = {{"read_log", console_read_log}, {"expect", console_expect},
+                                               {"read", console_read_binding},
                                                {"write", console_write_binding}, {"close", console_close},
                                                {NULL, NULL}};
     static const luaL_Reg clock_methods[] = {{"get", clock_get},         {"get_ns", clock_get_ns},
