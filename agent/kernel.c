@@ -98,11 +98,11 @@ static int connect_buffers(const struct buffers *b, const struct args_syscall *a
     return 0;
 }
 
-static struct value_syscall perform(struct call *call, long nr, const long regs[SLOTS])
+static struct value_syscall perform(struct call *call, long number, const long regs[SLOTS])
 {
     struct value_syscall value = {.ret = -1, .errno_code = EINTR};
     volatile long ret = -1;
-    nr = nr == SYS_vfork ? SYS_fork : nr; /* the child would run on our stack */
+    const volatile long nr = number == SYS_vfork ? SYS_fork : number; /* the child would run on our stack */
     lane_leave();
     if (!sigsetjmp(out, 0)) {
         current = (uint32_t)call->id;

@@ -43,11 +43,11 @@ static void reasons(void **state)
     assert_refused("/dev/null", "/dev/null is no KVM device: Inappropriate ioctl for device", NULL);
 }
 
-/* Needs another user than root: permissions do not stop root. */
+/* Needs another user than root, whom permissions do not stop, with a group of its own: 65534 stands for "unknown". */
 static void permission_names_the_group(void **state)
 {
     (void)state;
-    if (!geteuid())
+    if (!geteuid() || getegid() == 65534)
         skip();
     _cleanup_temp_ char *dir = temp_new();
     _cleanup_free_ char *path = temp_file(dir, "kvm", ""), *hint = NULL, *message = NULL;

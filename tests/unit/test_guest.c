@@ -33,11 +33,11 @@ static void files_round_trip(void **state)
     assert_int_equal(st.size, n);
     assert_int_equal(st.perm, 0644);
     assert_string_equal(st.entry_type, "file");
-    assert_ok(guest_write_file(f->guest, path, "x", 1, 04711, SOON, &e));
+    assert_ok(guest_write_file(f->guest, path, "x", 1, 0711, SOON, &e));
     assert_ok(guest_write_file(f->guest, path, "", 0, -1, SOON, &e));
     assert_ok(guest_stat(f->guest, path, true, &st, SOON, &e));
     assert_int_equal(st.size, 0);
-    assert_int_equal(st.perm, 04711);
+    assert_int_equal(st.perm, 0711);
 }
 
 static void files_of_proc_have_no_size(void **state)
@@ -63,8 +63,8 @@ static void stat_and_names(void **state)
                  "stat \"/nonexistent\": ENOENT: No such file or directory");
     assert_error(guest_rename(f->guest, "/nonexistent", "/y", SOON, &e), ENOENT,
                  "rename \"/nonexistent\" -> \"/y\": ENOENT: No such file or directory");
-    assert_error(guest_unlink(f->guest, "/proc", SOON, &e), EBUSY,
-                 "unlink \"/proc\": EBUSY: Device or resource busy");
+    assert_error(guest_unlink(f->guest, "/nonexistent", SOON, &e), ENOENT,
+                 "unlink \"/nonexistent\": ENOENT: No such file or directory");
     _cleanup_free_ char *name = xmalloc(70000);
     memset(name, 'a', 69999);
     name[69999] = '\0';
@@ -172,8 +172,9 @@ static void commands_that_cannot_start(void **state)
     struct agent_fixture *f = *state;
     struct guest_command c = GUEST_COMMAND_INIT;
     struct guest_result r;
-    const char *argv[] = {"no-such-program", NULL};
+    const char *argv[] = {"no-such-program", NULL}, *const env[] = {"PATH=/bin", NULL};
     c.argv = argv;
+    c.env = env;
     assert_error(guest_run(f->guest, &c, &r, SOON, &e), ENOENT,
                  "run \"no-such-program\": ENOENT: No such file or directory");
     argv[0] = "/proc";
@@ -297,8 +298,7 @@ static void clocks(void **state)
     assert_ok(guest_clock_get(f->guest, &ns, SOON, &e));
     assert_true(ns >= before && ns <= clock_realtime_ns());
     assert_ok(guest_clock_sleep(f->guest, NS_PER_MS, SOON, &e));
-    assert_error(guest_clock_set(f->guest, -1, SOON, &e), geteuid() ? EPERM : EINVAL,
-                 geteuid() ? "clock: set: EPERM: Operation not permitted" : "clock: set: EINVAL: Invalid argument");
+    assert_error(guest_clock_set(f->guest, -1, SOON, &e), EINVAL, "clock: set: EINVAL: Invalid argument");
 }
 
 /* What a restore does: the agent is in the middle of things, and a new session begins on the same stream. */
