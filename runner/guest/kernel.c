@@ -126,7 +126,8 @@ int guest_syscall(struct guest *g, struct guest_worker *worker, const struct gue
     struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
     struct err end = ERR_INIT;
     guest_call_send(call, &m);
-    if (!loop_wait(g->loop, &call->done, deadline_after(LAST_WORDS)) && call->error.message) {
+    if (!loop_wait(g->loop, &call->done, deadline_after(LAST_WORDS)) && call->error.message &&
+        call->error.code != ECANCELED) {
         err_set(&end, e ? e->code : 0, "%s; %s", err_message(e), call->error.message);
         return err_move(e, &end);
     }
