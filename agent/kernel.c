@@ -98,20 +98,29 @@ static int connect_buffers(const struct buffers *b, const struct args_syscall *a
     return 0;
 }
 
-static struct value_syscall perform(struct call *call, long number, const long regs[SLOTS])
+/* The number that a request means. */
+static long number_of(int64_t nr)
 {
-    struct value_syscall value = {.ret = -1, .errno_code = EINTR};
-    volatile long ret = -1;
-    const volatile long nr = number == SYS_vfork ? SYS_fork : number; /* the child would run on our stack */
+#ifdef SYS_vfork
+    if (nr == SYS_vfork) /* the child would run on our stack */
+        return SYS_fork;
+#endif
+    return nr == NR_IOCTL ? SYS_ioctl : (long)nr;
+}
+
+static struct value_syscall perform(struct call *call, const long nr, const long regs[SLOTS])
+{
+    volatile struct value_syscall value = {.ret = -1, .errno_code = EINTR};
     lane_leave();
     if (!sigsetjmp(out, 0)) {
         current = (uint32_t)call->id;
-        ret = syscall(nr, regs[0], regs[1], regs[2], regs[3], regs[4], regs[5]);
+        long ret = syscall(nr, regs[0], regs[1], regs[2], regs[3], regs[4], regs[5]);
         int code = errno;
         current = 0;
         if (syscall(SYS_getpid) != own_pid) /* a child that this system call made */
             _exit(0);
-        value = (struct value_syscall){.ret = ret, .errno_code = ret == -1 ? (uint64_t)code : 0};
+        value.ret = ret;
+        value.errno_code = ret == -1 ? (uint64_t)code : 0;
     }
     lane_enter();
     return value;
@@ -128,7 +137,7 @@ static void run(struct call *call, struct buffers *b, const uint64_t *ptrs, cons
         call_fail_about(call, EINVAL, "malformed pointers");
         return;
     }
-    struct value_syscall value = perform(call, args->nr, regs);
+    struct value_syscall value = perform(call, number_of(args->nr), regs);
     value.out_bufs = b->count;
     call_value(call, &value);
     for (size_t i = 0; i < b->count; i++)

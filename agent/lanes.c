@@ -226,7 +226,7 @@ static void cancel_again(struct timer *t)
         if (w->ordered == l)
             w->ordered = NULL;
         lanes_shut(l);
-        lanes_fail(l, ECANCELED, "the call did not come back, and the state of its thread is lost");
+        lanes_fail(l, 0, "the call did not come back, and the state of its thread is lost");
         lanes_free(l);
     }
 }

@@ -40,7 +40,8 @@ static void finish(struct guest_call *call)
     if (*at)
         *at = call->next;
     call->upload_left = 0;
-    call->done = true;
+    call->source = NULL;
+    call->done = call->settled = true;
     if (call->abandoned) {
         destroy(call);
         return;
@@ -67,22 +68,60 @@ void guest_call_fail_all(struct guest *g, const char *why)
             guest_call_fail(g->calls[i], ENOTCONN, "%s", why);
 }
 
+#define SOURCE_BLOCK (256 * 1024)
+
+/* Gets more of the body into memory. -1: that failed, and the call with it. */
+static int refill(struct guest_call *call)
+{
+    if (call->upload_left || !call->source)
+        return 0;
+    if (!call->own)
+        call->own = xmalloc(SOURCE_BLOCK);
+    ssize_t got = call->source(call->arg, call->own, SOURCE_BLOCK);
+    if (got < 0) {
+        int code = errno;
+        const char *name = errno_name(code);
+        struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
+        guest_channel_put(call->guest, &m);
+        call->source = NULL;
+        err_set(&call->error, code, "host: %s: %s", name ? name : "?", strerror(code));
+        return -1;
+    }
+    call->upload = call->own;
+    call->upload_left = (size_t)got;
+    if (!got)
+        call->source = NULL;
+    return 0;
+}
+
+/* The next message of the body, as far as window and memory go. False: nothing can be sent now. */
+static bool next_piece(struct guest_call *call, struct message *m)
+{
+    bool had_source = call->source;
+    if (refill(call) < 0)
+        return false;
+    size_t n = call->upload_left < call->upload_window ? call->upload_left : call->upload_window;
+    m->data = bytes_of(call->upload, n);
+    m->more = n < call->upload_left || call->source;
+    return n || (had_source && !call->source); /* the latter: its end was not known before */
+}
+
+static void sent(struct guest_call *call, ssize_t taken)
+{
+    call->upload += taken;
+    call->upload_left -= (size_t)taken;
+    call->upload_window -= (size_t)taken;
+}
+
 /* Sends what window and queue allow of the body. */
 static void pump(struct guest_call *call)
 {
-    struct guest *g = call->guest;
-    while (call->upload_left && call->upload_window && guest_channel_has_room(g)) {
-        size_t n = call->upload_left < call->upload_window ? call->upload_left : call->upload_window;
-        struct message m = {.kind = MESSAGE_DATA,
-                            .id = call->id,
-                            .data = bytes_of(call->upload, n),
-                            .more = n < call->upload_left};
-        ssize_t taken = guest_channel_put(g, &m);
-        if (taken <= 0)
+    struct message m = {.kind = MESSAGE_DATA, .id = call->id};
+    while ((call->upload_left || call->source) && call->upload_window && guest_channel_has_room(call->guest)) {
+        ssize_t taken = next_piece(call, &m) ? guest_channel_put(call->guest, &m) : -1;
+        if (taken < 0)
             return;
-        call->upload += taken;
-        call->upload_left -= (size_t)taken;
-        call->upload_window -= (size_t)taken;
+        sent(call, taken);
     }
 }
 
@@ -106,6 +145,8 @@ static struct guest_call *call_new(struct guest *g, enum operation op, const str
     call->upload = r->own ? r->own : r->data;
     call->upload_left = r->len;
     call->upload_window = UPLOAD_WINDOW;
+    call->source = r->source;
+    call->budget = r->budget;
     call->value = BUF_INIT(FRAME_MAX);
     call->body = BUF_INIT(r->body_max);
     call->windowed = r->window;
@@ -133,33 +174,31 @@ struct guest_call *guest_call_start(struct guest *g, enum operation op, const st
     }
     if (request->args)
         shape_pack(&p, operations[op].args, request->args);
-    size_t n = call->upload_left < UPLOAD_WINDOW ? call->upload_left : UPLOAD_WINDOW;
     struct message m = {.kind = MESSAGE_REQUEST,
                         .id = call->id,
                         .op = bytes_str(operations[op].name),
                         .args = bytes_of(buf_head(&packed), packed.len),
-                        .data = bytes_of(call->upload, n),
-                        .more = n < call->upload_left,
                         .worker = request->worker,
                         .after = request->after};
-    ssize_t taken = p.full ? -1 : guest_channel_put(g, &m);
+    next_piece(call, &m);
+    ssize_t taken = p.full || call->error.message ? -1 : guest_channel_put(g, &m);
     if (taken < 0) {
-        guest_call_fail(call, ENAMETOOLONG, "the arguments do not fit a message");
+        if (call->error.message)
+            finish(call);
+        else
+            guest_call_fail(call, ENAMETOOLONG, "the arguments do not fit a message");
         return call;
     }
-    call->upload += taken;
-    call->upload_left -= (size_t)taken;
-    call->upload_window -= (size_t)taken;
+    sent(call, taken);
     pump(call);
     if (!g->corked)
         guest_channel_flush(g);
     return call;
 }
 
-static void send_control(struct guest_call *call, enum message_kind kind, unsigned stream, uint64_t credit)
+void guest_call_send(struct guest_call *call, const struct message *m)
 {
-    struct message m = {.kind = kind, .id = call->id, .stream = stream, .credit = credit};
-    guest_channel_put(call->guest, &m);
+    guest_channel_put(call->guest, m);
     guest_channel_flush(call->guest);
 }
 
@@ -179,7 +218,8 @@ void guest_call_grant(struct guest_call *call, unsigned stream, uint64_t n)
     if (call->done)
         return;
     call->credit[stream] += n;
-    send_control(call, MESSAGE_CREDIT, stream, n);
+    struct message m = {.kind = MESSAGE_CREDIT, .id = call->id, .stream = stream, .credit = n};
+    guest_call_send(call, &m);
 }
 
 static void abandon(struct guest_call *call)
@@ -206,8 +246,32 @@ void guest_call_free(struct guest_call *call)
         return;
     }
     abandon(call);
+    call->source = NULL;
     call->upload_left = 0; /* the agent drops what it has of the body together with the call */
-    send_control(call, MESSAGE_CANCEL, 0, 0);
+    struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
+    guest_call_send(call, &m);
+}
+
+void guest_call_give_up(struct guest_call *call, int code, const char *why)
+{
+    if (call->done)
+        return;
+    /* A double of it waits for the agent's result, unheard. */
+    struct guest_call *stub = xnew0(struct guest_call);
+    stub->guest = call->guest;
+    stub->id = call->id;
+    stub->op = call->op;
+    stub->label = xstrdup(call->label);
+    stub->windowed = call->windowed;
+    memcpy(stub->credit, call->credit, sizeof(stub->credit));
+    stub->upload_window = call->upload_window;
+    stub->abandoned = true;
+    struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
+    guest_call_send(call, &m);
+    guest_call_fail(call, code, "%s", why);
+    struct guest_call **bucket = bucket_of(stub->guest, stub->id);
+    stub->next = *bucket;
+    *bucket = stub;
 }
 
 static void on_data(struct guest_call *call, const struct message *m)
@@ -221,6 +285,13 @@ static void on_data(struct guest_call *call, const struct message *m)
     }
     if (call->abandoned)
         return;
+    if (call->budget && call->budget->left < m->data.len) {
+        call->budget->exceeded = true;
+        guest_call_give_up(call, EOVERFLOW, CALL_BUDGET_EXCEEDED);
+        return;
+    }
+    if (call->budget)
+        call->budget->left -= m->data.len;
     if (call->handlers && call->handlers->data)
         call->handlers->data(call, m->stream, m->data);
     else if (buf_append(&call->body, m->data.data, m->data.len) < 0)
@@ -232,6 +303,10 @@ static void on_failure(struct guest_call *call, const struct message *m)
     struct value_err value;
     if (shape_unpack(m->args, &shape_value_err, &value) < 0) {
         guest_channel_violation(call->guest, "a malformed error of %s", call->label);
+        return;
+    }
+    if (call->error.message) { /* our own side failed before */
+        finish(call);
         return;
     }
     int code = value.errno_code > INT16_MAX ? EPROTO : (int)value.errno_code;
@@ -289,6 +364,8 @@ void guest_call_deliver(struct guest *g, const struct message *m)
         on_failure(call, m);
         break;
     case MESSAGE_EVENT:
+        if (bytes_is(m->op, "started"))
+            call->begun = call->settled = true;
         if (!call->abandoned && call->handlers && call->handlers->event)
             call->handlers->event(call, m->op, m->args);
         break;
@@ -318,6 +395,13 @@ int guest_call_await(struct guest_call *call, int64_t deadline, void *ret_value,
     if (loop_wait(call->guest->loop, &call->done, deadline) < 0)
         return err_set(e, errno, "%s: %s", call->label, errno == ETIMEDOUT ? "timed out" : "cancelled");
     return guest_call_result(call, ret_value, e);
+}
+
+int guest_call_await_begin(struct guest_call *call, int64_t deadline, struct err *e)
+{
+    if (loop_wait(call->guest->loop, &call->settled, deadline) < 0)
+        return err_set(e, errno, "%s: %s", call->label, errno == ETIMEDOUT ? "timed out" : "cancelled");
+    return call->begun ? 0 : guest_call_result(call, NULL, e);
 }
 
 int guest_call_simple(struct guest *g, enum operation op, const void *args, void *ret_value,

@@ -1,6 +1,8 @@
 /* A call on the agent, as the other files of this folder use it. Not for callers of guest_*. */
 #pragma once
 
+#include <sys/types.h>
+
 #include "guest/guest.h"
 #include "wire/operation.h"
 
@@ -14,6 +16,16 @@ struct guest_call_handlers {
     void (*done)(struct guest_call *call);
 };
 
+/* The next bytes of a body that is not in memory, at most `n`; 0: its end; -1 with errno. */
+typedef ssize_t (*guest_source_fn)(void *arg, uint8_t *to, size_t n);
+
+/* What several calls may bring in together. */
+struct call_budget {
+    uint64_t left;
+    bool exceeded;
+};
+#define CALL_BUDGET_EXCEEDED "the results of the batch exceed 64 MiB"
+
 struct guest_call {
     struct guest_call *next; /* in its bucket */
     struct guest *guest;
@@ -26,12 +38,16 @@ struct guest_call {
     bool windowed;   /* data counts against `credit` */
     bool abandoned;  /* the caller is gone; freed when the result comes */
 
-    /* What is still to be sent of the body; borrowed. */
+    /* What is still to be sent of the body: from `upload`, then from `source`. */
     const uint8_t *upload;
     size_t upload_left;
     uint64_t upload_window;
-    void *own; /* freed with the call */
+    guest_source_fn source; /* NULL when it has nothing more */
+    void *own;              /* freed with the call */
+    struct call_budget *budget;
 
+    bool begun; /* event `started` came */
+    bool settled; /* begun or done */
     bool done;
     struct err error;  /* without the label */
     struct buf value;  /* packed */
@@ -45,6 +61,8 @@ struct guest_call_request {
     const void *data;           /* the body; borrowed until the call is done */
     void *own;                  /* or a malloc'ed body that the call takes over */
     size_t len;
+    guest_source_fn source;     /* or where it comes from, with `arg` */
+    struct call_budget *budget;
     const struct guest_call_handlers *handlers;
     void *arg;
     size_t body_max;
@@ -58,6 +76,8 @@ struct guest_call *guest_call_start(struct guest *g, enum operation op, const st
                               const char *label, ...) __attribute__((format(printf, 4, 5)));
 /* Waits for the result, unpacks its value (NULL: not wanted). On failure `e` is set, label included. */
 int guest_call_await(struct guest_call *call, int64_t deadline, void *ret_value, struct err *e);
+/* The same for its beginning: event `started`, or a failure. */
+int guest_call_await_begin(struct guest_call *call, int64_t deadline, struct err *e);
 /* The result of a call that is done. */
 int guest_call_result(struct guest_call *call, void *ret_value, struct err *e);
 /* Cancels it if it is not done. */
@@ -70,8 +90,12 @@ int guest_call_simple(struct guest *g, enum operation op, const void *args, void
                 int64_t deadline, struct err *e, const char *label, ...)
     __attribute__((format(printf, 7, 8)));
 
+/* Sends a message of the call's at once. */
+void guest_call_send(struct guest_call *call, const struct message *m);
 /* Lets the agent send `n` more bytes. */
 void guest_call_grant(struct guest_call *call, unsigned stream, uint64_t n);
+/* Cancels a call that is not done, and fails it at once. */
+void guest_call_give_up(struct guest_call *call, int code, const char *why);
 /* Ends a call from the host's side with an error. */
 void guest_call_fail(struct guest_call *call, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

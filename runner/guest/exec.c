@@ -8,13 +8,16 @@
 #include "base/alloc.h"
 #include "guest/channel.h"
 #include "guest/exec_call.h"
+#include "guest/start.h"
+#include "guest/worker.h"
 
 #define WINDOW   (1024 * 1024)
 #define LINGER   (200 * NS_PER_MS)
 #define PATIENCE (10 * NS_PER_S) /* after a timeout that the agent should have enforced */
 
-struct run {
-    struct guest_result *result;
+struct guest_run {
+    struct guest_call *call;
+    struct guest_result result;
     struct source *linger;
     uint64_t taken[2];
 };
@@ -59,6 +62,9 @@ struct guest_call *guest_exec_start(struct guest *g, const struct guest_command 
         .arg = mode->arg,
         .window = mode->window,
         .background = mode->background,
+        .worker = mode->worker,
+        .after = mode->after,
+        .budget = mode->budget,
     };
     request.own = buf_steal_str(&strings);
     guest_call_cork(g);
@@ -88,8 +94,8 @@ void guest_exec_describe(const struct value_exited *value, struct guest_result *
 
 static void on_data(struct guest_call *call, unsigned stream, struct bytes data)
 {
-    struct run *run = call->arg;
-    if (buf_append(stream ? &run->result->err : &run->result->out, data.data, data.len) < 0) {
+    struct guest_run *run = call->arg;
+    if (buf_append(stream ? &run->result.err : &run->result.out, data.data, data.len) < 0) {
         guest_channel_violation(call->guest, "more output of %s than was asked for", call->label);
         return;
     }
@@ -111,7 +117,7 @@ static void on_linger(struct source *s, void *arg)
 
 static void on_event(struct guest_call *call, struct bytes name, struct bytes value)
 {
-    struct run *run = call->arg;
+    struct guest_run *run = call->arg;
     (void)value;
     if (bytes_is(name, "exited") && !run->linger)
         run->linger = loop_add_timer(call->guest->loop, deadline_after(LINGER), on_linger, call);
@@ -119,33 +125,74 @@ static void on_event(struct guest_call *call, struct bytes name, struct bytes va
 
 static void on_done(struct guest_call *call)
 {
-    struct run *run = call->arg;
+    struct guest_run *run = call->arg;
     source_remove(run->linger);
     run->linger = NULL;
+}
+
+struct guest_run *guest_run_start(struct guest *g, uint64_t worker, uint64_t after, struct call_budget *budget,
+                                  const struct guest_command *command)
+{
+    static const struct guest_call_handlers handlers = {.data = on_data, .event = on_event, .done = on_done};
+    struct guest_run *run = xnew0(struct guest_run);
+    struct exec_mode mode = {.verb = "run",
+                             .quiet = true,
+                             .window = WINDOW,
+                             .limit = (int64_t)command->max_output,
+                             .worker = worker,
+                             .after = after,
+                             .budget = budget,
+                             .handlers = &handlers,
+                             .arg = run};
+    run->result.out = run->result.err = BUF_INIT(command->max_output);
+    run->call = guest_exec_start(g, command, &mode);
+    return run;
+}
+
+struct guest_call *guest_run_call(struct guest_run *run)
+{
+    return run->call;
+}
+
+int guest_run_finish(struct guest_run *run, struct guest_result *ret, struct err *e)
+{
+    struct value_exited value;
+    if (guest_call_result(run->call, &value, e) < 0)
+        return -1;
+    guest_exec_describe(&value, &run->result);
+    *ret = run->result;
+    run->result = (struct guest_result){0};
+    return 0;
+}
+
+void guest_run_free(struct guest_run *run)
+{
+    if (!run)
+        return;
+    guest_call_free(run->call);
+    source_remove(run->linger);
+    guest_result_done(&run->result);
+    free(run);
+}
+
+static int run_to_end(struct guest *g, uint64_t worker, const struct guest_command *command,
+                      struct guest_result *ret, int64_t deadline, struct err *e)
+{
+    int64_t limit = command->timeout_ns ? deadline_after(command->timeout_ns + PATIENCE) : DEADLINE_NONE;
+    _cleanup_(guest_run_freep) struct guest_run *run = guest_run_start(g, worker, 0, NULL, command);
+    if (guest_call_await(run->call, limit < deadline ? limit : deadline, NULL, e) < 0)
+        return -1;
+    return guest_run_finish(run, ret, e);
 }
 
 int guest_run(struct guest *g, const struct guest_command *command, struct guest_result *ret,
               int64_t deadline, struct err *e)
 {
-    static const struct guest_call_handlers handlers = {.data = on_data, .event = on_event, .done = on_done};
-    struct guest_result result = {.out = BUF_INIT(command->max_output), .err = BUF_INIT(command->max_output)};
-    struct run run = {.result = &result};
-    struct exec_mode mode = {.verb = "run",
-                             .quiet = true,
-                             .window = WINDOW,
-                             .limit = (int64_t)command->max_output,
-                             .handlers = &handlers,
-                             .arg = &run};
-    struct value_exited value;
-    int64_t limit = command->timeout_ns ? deadline_after(command->timeout_ns + PATIENCE) : DEADLINE_NONE;
-    _cleanup_(guest_call_freep) struct guest_call *call = guest_exec_start(g, command, &mode);
-    int failed = guest_call_await(call, limit < deadline ? limit : deadline, &value, e);
-    source_remove(run.linger);
-    if (failed) {
-        guest_result_done(&result);
-        return -1;
-    }
-    guest_exec_describe(&value, &result);
-    *ret = result;
-    return 0;
+    return run_to_end(g, 0, command, ret, deadline, e);
+}
+
+int guest_worker_run(struct guest_worker *w, const struct guest_command *command, struct guest_result *ret,
+                     int64_t deadline, struct err *e)
+{
+    return run_to_end(guest_worker_guest(w), guest_worker_id(w), command, ret, deadline, e);
 }

@@ -11,6 +11,8 @@ struct exec_mode {
     bool background;
     uint64_t window;  /* of each stream */
     int64_t limit;    /* of each stream; -1: none */
+    uint64_t worker, after;
+    struct call_budget *budget;
     const struct guest_call_handlers *handlers;
     void *arg;
 };

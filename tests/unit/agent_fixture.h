@@ -28,6 +28,10 @@ static inline pid_t fixture_spawn_agent(int *ret_fd)
     assert_true(pid >= 0);
     if (!pid) {
         close(pair[0]);
+        for (int number = 1; number < 32; number++) /* cmocka's handlers are not for the agent's children */
+            signal(number, SIG_DFL);
+        if (chdir("/") < 0)
+            _exit(9);
         struct agent_options options = {.fd = pair[1], .channel_name = "test"};
         if (root_init() < 0)
             _exit(9);

@@ -134,6 +134,7 @@ struct args_fd_stream {
 
 /* Body: `bufs` lengths, `ptrs` slots and `nested` quadruples (parent, child, offset, child_offset; indices from 0),
  * all u64 little-endian; then the buffers. */
+#define NR_IOCTL (-1) /* ioctl(2), whatever its number is there */
 struct args_syscall {
     int64_t nr, a0, a1, a2, a3, a4, a5;
     uint64_t bufs, ptrs, nested;
