@@ -22,6 +22,7 @@
 #include "network_plan.h"
 
 #define DRIVER   "/sys/bus/virtio/drivers/virtio_net"
+#define IPV6     "/sys/module/ipv6"
 #define LOOPBACK 1 /* its index in every network namespace */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what follows, and the order of changes */
@@ -162,7 +163,7 @@ static void fail(struct network_nic *nic, const char *what)
 }
 
 /* The kernel has no IPv6, or it is turned off. */
-static bool means_no_ipv6(int code)
+static bool lacks_ipv6(int code)
 {
     return code == EOPNOTSUPP || code == EAFNOSUPPORT || code == EACCES;
 }
@@ -176,17 +177,17 @@ static void add_settings(int fd, struct network_nic *nic, struct network_setting
         if (is6 && !ipv6)
             continue;
         int done = change(fd, s, true);
-        if (done < 0 && is6 && means_no_ipv6(errno) && !tried) {
+        if (done < 0 && is6 && lacks_ipv6(errno) && !tried) {
             tried = true;
             int code = errno;
-            if (!modules_load("ipv6"))
+            if (access(IPV6, F_OK) < 0 && !modules_load("ipv6"))
                 done = change(fd, s, true);
             else
                 errno = code;
         }
         if (!done || (errno == EEXIST && contains(owned, owned_count, s)))
             s->ours = true;
-        else if (is6 && means_no_ipv6(errno))
+        else if (is6 && lacks_ipv6(errno))
             ipv6 = false;
         else if (errno != EEXIST)
             fail(nic, s->route ? "route" : "address");
