@@ -4,13 +4,13 @@
 #include "button.h"
 
 #include <linux/genetlink.h>
-#include <linux/netlink.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "modules.h"
+#include "netlink.h"
 #include "power.h"
 
 /* drivers/acpi/event.c */
@@ -24,30 +24,6 @@ struct acpi_event {
 };
 
 static struct watch button = {.fd = -1};
-
-static const struct nlattr *find_attribute(const void *from, size_t len, uint16_t type)
-{
-    const char *at = from;
-    while (len >= NLA_HDRLEN) {
-        const struct nlattr *a = (const struct nlattr *)(const void *)at;
-        if (a->nla_len < NLA_HDRLEN || a->nla_len > len)
-            return NULL;
-        if ((a->nla_type & NLA_TYPE_MASK) == type)
-            return a;
-        size_t step = NLA_ALIGN(a->nla_len);
-        if (step > len)
-            return NULL;
-        at += step;
-        len -= step;
-    }
-    return NULL;
-}
-
-static const void *payload(const struct nlattr *a, size_t *ret_len)
-{
-    *ret_len = a->nla_len - NLA_HDRLEN;
-    return (const char *)a + NLA_HDRLEN;
-}
 
 /* The attributes of a generic netlink message, or NULL. */
 static const void *attributes(const void *message, ssize_t got, size_t *ret_len)
@@ -65,18 +41,18 @@ static uint32_t group_of(const void *reply, ssize_t got)
 {
     size_t len;
     const void *at = attributes(reply, got, &len);
-    const struct nlattr *a = at ? find_attribute(at, len, CTRL_ATTR_MCAST_GROUPS) : NULL;
+    const struct nlattr *a = at ? netlink_find(at, len, CTRL_ATTR_MCAST_GROUPS) : NULL;
     if (!a)
         return 0;
-    at = payload(a, &len);
-    a = find_attribute(at, len, 1); /* the family has one group */
+    at = netlink_payload(a, &len);
+    a = netlink_find(at, len, 1); /* the family has one group */
     if (!a)
         return 0;
-    at = payload(a, &len);
-    a = find_attribute(at, len, CTRL_ATTR_MCAST_GRP_ID);
+    at = netlink_payload(a, &len);
+    a = netlink_find(at, len, CTRL_ATTR_MCAST_GRP_ID);
     uint32_t id = 0;
     if (a && a->nla_len >= NLA_HDRLEN + sizeof(id))
-        memcpy(&id, payload(a, &len), sizeof(id));
+        memcpy(&id, netlink_payload(a, &len), sizeof(id));
     return id;
 }
 
@@ -109,9 +85,9 @@ static void on_event(struct watch *w, uint32_t events)
     size_t len;
     (void)events;
     const void *at = attributes(message, recv(w->fd, message, sizeof(message), MSG_DONTWAIT), &len);
-    const struct nlattr *a = at ? find_attribute(at, len, ACPI_ATTR_EVENT) : NULL;
+    const struct nlattr *a = at ? netlink_find(at, len, ACPI_ATTR_EVENT) : NULL;
     if (a && a->nla_len >= NLA_HDRLEN + sizeof(struct acpi_event) &&
-        !strncmp(payload(a, &len), "button/power", strlen("button/power")))
+        !strncmp(netlink_payload(a, &len), "button/power", strlen("button/power")))
         power_signal(SIGUSR2);
 }
 

@@ -4,6 +4,7 @@
 #include "exec.h"
 #include "files.h"
 #include "handle.h"
+#include "network.h"
 #include "power.h"
 #include "random.h"
 #include "session.h"
@@ -58,4 +59,5 @@ const struct handler handlers[OPERATION_COUNT] = {
     [OPERATION_quiesce] = {.begin = session_quiesce},
     [OPERATION_poweroff] = {.run = power_op},
     [OPERATION_gate] = {.begin = session_gate, .cancel = session_open_gate},
+    [OPERATION_configure_network] = {.run = network_configure, .paths = true},
 };

@@ -45,6 +45,8 @@ SHAPE(value_count, U(value_count, count));
 SHAPE(args_mkdir, D(args_mkdir, path), U(args_mkdir, perm), B(args_mkdir, parents));
 SHAPE(args_rename, D(args_rename, from), D(args_rename, to));
 SHAPE(args_ns, I(args_ns, ns));
+SHAPE(args_configure_network, U(args_configure_network, wait_ns), B(args_configure_network, resolv_force));
+SHAPE(value_warning, D(value_warning, warning));
 
 SHAPE(args_open, D(args_open, path), U(args_open, mode), U(args_open, perm));
 SHAPE(args_file, U(args_file, file));

@@ -160,6 +160,17 @@ struct args_spawn {
     struct bytes about; /* packed args_exec; the body as there; descriptors: stdin, stdout, stderr, error pipe */
 };
 
+/* Body: the plan. */
+#define NETWORK_PLAN_MAX  (20 * 1024 * 1024)
+#define NETWORK_REPLY_MAX (1024 * 1024)
+struct args_configure_network {
+    uint64_t wait_ns;  /* for interfaces to show up */
+    bool resolv_force; /* resolv.conf is written whatever it holds */
+};
+struct value_warning {
+    struct bytes warning; /* what went wrong without being a failure; lines */
+};
+
 struct value_err {
     uint64_t errno_code;
     struct bytes detail; /* names what failed where that is not the call's main argument, or says why */
@@ -206,7 +217,8 @@ struct value_err {
     OPERATION(adopt, nothing, value_fd)                                                            \
     OPERATION(share, value_fd, nothing)                                                            \
     OPERATION(drop, value_fd, nothing)                                                             \
-    OPERATION(spawn, args_spawn, value_started)
+    OPERATION(spawn, args_spawn, value_started)                                                    \
+    OPERATION(configure_network, args_configure_network, value_warning)
 
 enum operation {
 #define OPERATION(name, args, value) OPERATION_##name,
