@@ -58,7 +58,7 @@ const struct option_row option_rows[] = {
     {"retries", 0, OPTION_NUMBER, FIELD(retries), "N", GROUP_RESOURCES, VERB_RUN,
      "run a file that did not pass up to N times more (default 0)", NULL},
     {"psi-threshold", 0, OPTION_PERCENT, FIELD(psi_threshold), "PCT", GROUP_RESOURCES, VERB_RUN,
-     "start no file at that CPU pressure, 0 for never mind (default 50)", NULL},
+     "start no file at that CPU pressure, 0 for never mind (default 50, TCG 0)", NULL},
     {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
      "another kernel for a profile, for this run", NULL},
     {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,

@@ -17,6 +17,8 @@
 #include "pool/host.h"
 #include "wire/message.h"
 
+#define PSI_THRESHOLD_DEFAULT 50
+
 struct run {
     const struct options *options;
     const struct selection *selection;
@@ -37,6 +39,14 @@ static struct amount pool_budget(const struct options *options)
         .memory_bytes = options->memory ? options->memory : host.memory / 5 * 4,
         .cpus = cpus < 1 ? 1 : (uint64_t)cpus,
     };
+}
+
+/* Emulated guests keep every CPU busy: pressure then says nothing, and time limits are longer anyway. */
+static double psi_threshold(const struct options *options, bool kvm)
+{
+    if (options->psi_threshold >= 0)
+        return options->psi_threshold;
+    return kvm ? PSI_THRESHOLD_DEFAULT : 0;
 }
 
 /* ------------------------------------------------------------------------------------------------- events */
@@ -152,7 +162,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
         .jobs = options->jobs ? options->jobs : (unsigned)run->budget.cpus,
         .retries = options->retries,
         .timeout_ns = options->timeout_ns,
-        .psi_threshold = options->psi_threshold,
+        .psi_threshold = psi_threshold(options, worker->kvm),
         .fail_fast = options->fail_fast,
         .job = &job,
         .on_file = on_file,
