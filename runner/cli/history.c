@@ -147,6 +147,11 @@ void durations_free(struct durations *d)
     free(d);
 }
 
+bool durations_are_shared(const struct durations *d)
+{
+    return !d->canonical;
+}
+
 double durations_of(const struct durations *d, const char *path)
 {
     _cleanup_free_ char *real = d->canonical ? realpath(path, NULL) : NULL;

@@ -25,5 +25,7 @@ struct durations;
 struct durations *durations_load(const char *file, const char *directory, const struct environment *env, struct err *e);
 void durations_free(struct durations *d);
 DEFINE_CLEANUP(struct durations, durations_free)
+/* Whether they come from a file that all shards of a run can see, and not from this user's own record. */
+bool durations_are_shared(const struct durations *d);
 /* Seconds, or -1 when unknown. */
 double durations_of(const struct durations *d, const char *path);

@@ -9,6 +9,7 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 
 #define FIELD(field) offsetof(struct options, field)
 #define SELECT       (VERB_RUN | VERB_LIST)
+#define REPORT       (VERB_RUN | VERB_MERGE)
 #define LAUNCH       (VERB_RUN | VERB_PREPARE)
 #define MACHINE      (VERB_RUN | VERB_DOCTOR)
 
@@ -38,6 +39,8 @@ const struct option_row option_rows[] = {
      "durations to balance shards by; a run updates them", NULL},
     {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
      "another order, of files (default), of tests in their file, or both", shuffle_words},
+    {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,
+     "merge also when a shard is missing", NULL},
     {"repeat", 0, OPTION_COUNT, FIELD(repeat), "N", GROUP_SELECTION, VERB_RUN,
      "run each file N times", NULL},
     {"seed", 0, OPTION_SEED, FIELD(seed), "N", GROUP_SELECTION, SELECT,
@@ -58,7 +61,7 @@ const struct option_row option_rows[] = {
     {"retries", 0, OPTION_NUMBER, FIELD(retries), "N", GROUP_RESOURCES, VERB_RUN,
      "run a file that did not pass up to N times more (default 0)", NULL},
     {"psi-threshold", 0, OPTION_PERCENT, FIELD(psi_threshold), "PCT", GROUP_RESOURCES, VERB_RUN,
-     "start no file at that CPU pressure, 0 for never mind (default 50)", NULL},
+     "start no file at that CPU pressure, 0 for never mind (default 50, TCG 0)", NULL},
     {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
      "another kernel for a profile, for this run", NULL},
     {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
@@ -76,21 +79,21 @@ const struct option_row option_rows[] = {
     {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN,
      "skip the checks before the run", NULL},
 
-    {"verbose", 'v', OPTION_FLAG, FIELD(verbose), NULL, GROUP_OUTPUT, VERB_RUN,
+    {"verbose", 'v', OPTION_FLAG, FIELD(verbose), NULL, GROUP_OUTPUT, REPORT,
      "show every test", NULL},
-    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, GROUP_OUTPUT, VERB_RUN,
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, GROUP_OUTPUT, REPORT,
      "show only failures", NULL},
-    {"json", 0, OPTION_FLAG, FIELD(json), NULL, GROUP_OUTPUT, VERB_RUN | VERB_LIST | VERB_DOCTOR,
+    {"json", 0, OPTION_FLAG, FIELD(json), NULL, GROUP_OUTPUT, REPORT | VERB_LIST | VERB_DOCTOR,
      "one JSON object per line on stdout", NULL},
-    {"tap", 0, OPTION_FLAG, FIELD(tap), NULL, GROUP_OUTPUT, VERB_RUN,
+    {"tap", 0, OPTION_FLAG, FIELD(tap), NULL, GROUP_OUTPUT, REPORT,
      "TAP version 14 on stdout", NULL},
-    {"ktap", 0, OPTION_FLAG, FIELD(ktap), NULL, GROUP_OUTPUT, VERB_RUN,
+    {"ktap", 0, OPTION_FLAG, FIELD(ktap), NULL, GROUP_OUTPUT, REPORT,
      "KTAP version 1, as the kernel's own tests print, on stdout", NULL},
-    {"junit", 0, OPTION_TEXT, FIELD(junit), "FILE", GROUP_OUTPUT, VERB_RUN,
+    {"junit", 0, OPTION_TEXT, FIELD(junit), "FILE", GROUP_OUTPUT, REPORT,
      "JUnit XML at the end", NULL},
-    {"html", 0, OPTION_TEXT, FIELD(html), "FILE", GROUP_OUTPUT, VERB_RUN,
+    {"html", 0, OPTION_TEXT, FIELD(html), "FILE", GROUP_OUTPUT, REPORT,
      "one self-contained page at the end", NULL},
-    {"github", 0, OPTION_FLAG, FIELD(github), NULL, GROUP_OUTPUT, VERB_RUN,
+    {"github", 0, OPTION_FLAG, FIELD(github), NULL, GROUP_OUTPUT, REPORT,
      "annotations and step summary of GitHub Actions", NULL},
     {"save-events", 0, OPTION_TEXT, FIELD(save_events), "PATH", GROUP_OUTPUT, VERB_RUN,
      "the event stream into a file", NULL},
@@ -98,7 +101,7 @@ const struct option_row option_rows[] = {
      "the event stream on stdout", NULL},
     {"events-socket", 0, OPTION_TEXT, FIELD(events_socket), "PATH", GROUP_OUTPUT, VERB_RUN,
      "the event stream for whoever connects to PATH", NULL},
-    {"color", 0, OPTION_WORD, FIELD(color), "auto|always|never", GROUP_OUTPUT, VERB_RUN,
+    {"color", 0, OPTION_WORD, FIELD(color), "auto|always|never", GROUP_OUTPUT, REPORT,
      "colour the text (default: on a terminal, unless NO_COLOR)", color_words},
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,
      "no live progress on the terminal", NULL},

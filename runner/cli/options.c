@@ -13,7 +13,6 @@
 #include "config/values.h"
 
 #define TIMEOUT_DEFAULT_NS (300 * INT64_C(1000000000)) /* per file */
-#define PSI_THRESHOLD_DEFAULT 50
 #define OVERCOMMIT_MIN 0.5
 #define OVERCOMMIT_MAX 8.0
 #define ROWS_MAX       128
@@ -269,7 +268,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
     _cleanup_(options_done) struct options options = {
         .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1, .shuffle = -1,
-        .repeat = 1, .shard = {1, 1}, .psi_threshold = PSI_THRESHOLD_DEFAULT};
+        .repeat = 1, .shard = {1, 1}, .psi_threshold = -1};
     struct parser p = {.argc = argc, .argv = argv, .options = &options};
     if (take_words(&p, e) < 0)
         return -1;

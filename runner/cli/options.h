@@ -24,7 +24,7 @@ struct options {
     bool include_slow;
     struct strv tags, no_tags, tag_meta, no_tag_meta; /* the last two are "K=V" */
     char *since, *durations;
-    bool rerun_failed;
+    bool rerun_failed, allow_missing;
     struct shard {
         unsigned index, count; /* index from 1 */
     } shard;
@@ -37,7 +37,7 @@ struct options {
     uint64_t memory;
     unsigned cpus, jobs;
     double cpu_overcommit;
-    double psi_threshold; /* percent, 0 disables */
+    double psi_threshold; /* percent, 0 disables; -1: not given */
     int64_t timeout_ns; /* 0 disables */
     bool fail_fast, no_preflight, no_build;
     struct strv kernels, initrds, appends; /* "[PROFILE=]VALUE" */

@@ -11,11 +11,14 @@
 #include "cli/filter.h"
 #include "cli/history.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 #include "cli/say.h"
 #include "cli/verb.h"
 #include "pool/dispatcher.h"
 #include "pool/host.h"
 #include "wire/message.h"
+
+#define PSI_THRESHOLD_DEFAULT 50
 
 struct run {
     const struct options *options;
@@ -24,7 +27,9 @@ struct run {
     struct history *history;
     struct loop *loop;
     struct stream *stream;
+    struct progress *progress; /* NULL: none */
     struct amount budget;
+    unsigned jobs;
 };
 
 static struct amount pool_budget(const struct options *options)
@@ -37,6 +42,14 @@ static struct amount pool_budget(const struct options *options)
         .memory_bytes = options->memory ? options->memory : host.memory / 5 * 4,
         .cpus = cpus < 1 ? 1 : (uint64_t)cpus,
     };
+}
+
+/* Emulated guests keep every CPU busy: pressure then says nothing, and time limits are longer anyway. */
+static double psi_threshold(const struct options *options, bool kvm)
+{
+    if (options->psi_threshold >= 0)
+        return options->psi_threshold;
+    return kvm ? PSI_THRESHOLD_DEFAULT : 0;
 }
 
 /* ------------------------------------------------------------------------------------------------- events */
@@ -100,12 +113,15 @@ static void on_event(const struct event *ev, void *arg)
     struct run *run = arg;
     if (run->options->html)
         run_record_take(&run->output.record, ev);
+    if (run->progress)
+        progress_take(run->progress, ev);
 }
 
 /* A reader of standard output may go whenever it wants; what a file cannot take is missing. */
 static void on_lost(const struct err *e, void *arg)
 {
     struct run *run = arg;
+    progress_erase(run->progress);
     say_warning("%s", err_message(e));
     if (e->code != EPIPE)
         run->output.failed = true;
@@ -117,12 +133,15 @@ static void on_file(struct file_result *r, void *arg)
 {
     struct run *run = arg;
     history_note(run->history, r);
+    progress_count(run->progress, r->status == FILE_PASSED);
+    progress_erase(run->progress);
     output_file(&run->output, r);
 }
 
 static void on_stderr(const char *text, size_t n, void *arg)
 {
-    (void)arg;
+    struct run *run = arg;
+    progress_erase(run->progress);
     write_full(STDERR_FILENO, text, n);
 }
 
@@ -149,11 +168,12 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
         .argv = options->argv,
         .filter_json = filter,
         .total = run->budget,
-        .jobs = options->jobs ? options->jobs : (unsigned)run->budget.cpus,
+        .jobs = run->jobs,
         .retries = options->retries,
         .timeout_ns = options->timeout_ns,
-        .psi_threshold = options->psi_threshold,
+        .psi_threshold = psi_threshold(options, worker->kvm),
         .fail_fast = options->fail_fast,
+        .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
         .on_file = on_file,
         .on_stderr = on_stderr,
@@ -183,12 +203,17 @@ int run_files(const struct options *options, const struct environment *env, cons
         return EXIT_USAGE;
     }
     struct run_totals totals;
+    run.jobs = options->jobs ? options->jobs : (unsigned)run.budget.cpus;
+    if (progress_is_wanted(options))
+        run.progress = progress_new(loop, selection, run.jobs);
     run.history = history_new();
     output_begin(&run.output, options, worker->seed, xstrdup(selection->shard), xstrdup(selection->input_hash),
                  selection->count);
     emit_started(&run);
     emit_discovered(&run);
     int signal_number = dispatch(&run, worker, &totals);
+    progress_free(run.progress);
+    run.progress = NULL;
     output_end(&run.output, &totals, signal_number);
     history_save(run.history, env, options->durations);
     if (totals.files_bad || options->seed_given || options->shuffle >= 0)

@@ -130,13 +130,14 @@ static int select_shard(struct selection *s, const struct options *options, cons
 {
     struct discovery *d = &s->found;
     _cleanup_free_ char *directory = config->file ? path_directory(config->file) : xstrdup(".");
-    _cleanup_(durations_freep) struct durations *durations = durations_load(options->durations, directory, env, e);
+    struct durations *durations = s->durations = durations_load(options->durations, directory, env, e);
     _cleanup_free_ struct weighed *weighed = xnewa(struct weighed, d->count + 1);
     _cleanup_free_ bool *marks = xnewa(bool, d->count + 1);
     if (!durations)
         return -1;
+    bool shared = durations_are_shared(durations); /* slices by what only this machine knows could overlap */
     for (size_t i = 0; i < d->count; i++)
-        weighed[i] = (struct weighed){d->files[i].path, i, durations_of(durations, d->files[i].path)};
+        weighed[i] = (struct weighed){d->files[i].path, i, shared ? durations_of(durations, d->files[i].path) : -1};
     fill_unknown(weighed, d->count);
     s->input_hash = hash_inputs(weighed, d->count);
     s->shard = xasprintf("%u/%u", options->shard.index, options->shard.count);
@@ -208,6 +209,7 @@ void selection_done(struct selection *s)
     discovery_done(&s->found);
     free(s->files);
     strv_done(&s->labels);
+    durations_free(s->durations);
     free(s->shard);
     free(s->input_hash);
     *s = (struct selection){0};

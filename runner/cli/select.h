@@ -11,6 +11,7 @@ struct selection {
     struct dispatch_file *files; /* what to run, repeats included */
     size_t count;
     struct strv labels;
+    struct durations *durations;
     char *shard;      /* "2/4" */
     char *input_hash; /* of all files that could be chosen, and their durations: equal in all shards of a run */
 };

@@ -8,6 +8,8 @@ const struct verb verbs[] = {
      verb_list},
     {"doctor", VERB_DOCTOR, "", 0, "check this machine, and say how to fix what is amiss",
      verb_doctor},
+    {"merge", VERB_MERGE, "STREAM...", -1, "join the event streams of shards into the reports of one run",
+     verb_merge},
     {"prepare", VERB_PREPARE, "[PROFILE]", 1, "build and check profiles without booting them",
      verb_prepare},
 };

@@ -58,12 +58,13 @@ void announce_claim(struct job *job, const char *kind)
 
 static void note_vm(struct job *job, const struct event *ev)
 {
-    int64_t cid = 0;
+    int64_t cid = 0, boot = 0;
     payload_int(ev->payload, "cid", &cid);
+    payload_int(ev->payload, "boot_ns", &boot);
     if (event_is(ev, "vm_spawned")) {
         struct live_vm *vm = xnew0(struct live_vm);
         *vm = (struct live_vm){
-            .next = job->vms, .cid = cid, .spawned = ev->ts, .name = payload_string(ev->payload, "vm_name")};
+            .next = job->vms, .cid = cid, .spawned = ev->ts - boot, .name = payload_string(ev->payload, "vm_name")};
         job->vms = vm;
         return;
     }

@@ -16,7 +16,7 @@ struct work {
 
 struct live_vm {
     struct live_vm *next;
-    int64_t cid, spawned; /* since the epoch */
+    int64_t cid, spawned; /* when its boot began, since the epoch */
     char *name;
 };
 

@@ -27,6 +27,7 @@ struct dispatcher_settings {
     int64_t timeout_ns;     /* per file, waits left out; 0: none */
     double psi_threshold;   /* percent of CPU pressure that holds back files; 0: none */
     bool fail_fast;
+    bool stdout_to_stderr;  /* what workers print comes through on_stderr too */
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
     /* Called for each finished file, after its last attempt, in the order of finishing; takes the result. */
     void (*on_file)(struct file_result *r, void *arg);

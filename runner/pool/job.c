@@ -243,6 +243,8 @@ static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settin
     if (null_fd >= 0)
         dup2(null_fd, STDIN_FILENO);
     dup2(stderr_fd, STDERR_FILENO);
+    if (settings->stdout_to_stderr)
+        dup2(stderr_fd, STDOUT_FILENO);
     process_keep_fds(&link_fd, 1);
     fd_set_cloexec(link_fd, false);
     snprintf(number, sizeof(number), "%d", link_fd);

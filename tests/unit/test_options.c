@@ -40,6 +40,7 @@ static void nothing_given(void **state)
     assert_int_equal(o.timeout_ns, 300 * INT64_C(1000000000));
     assert_int_equal(o.accel, -1);
     assert_int_equal(o.sandbox, -1);
+    assert_true(o.psi_threshold == -1);
     assert_true(o.cpu_overcommit == 1.0);
     assert_int_equal(o.color, COLOR_AUTO);
 }
@@ -54,7 +55,10 @@ static void every_run_flag(void **state)
                   "--include-slow", "--tag", "t", "--no-tag=u", "--tag-meta", "a=b=c",
                   "--no-tag-meta", "d=", "-j4", "--mem=1.5G", "--cpus", "3", "--cpu-overcommit",
                   "100", "--fail-fast", "--color", "never", "--no-progress", "--no-build",
-                  "--no-preflight", "--seed", "18446744073709551615", "--", "--c");
+                  "--no-preflight", "--seed", "18446744073709551615", "--rerun-failed", "--since", "s",
+                  "--shard", "2/3", "--durations", "d", "--shuffle", "--repeat", "4", "--retries=0",
+                  "--psi-threshold", "12.5", "--junit", "j", "--html", "h", "--github", "--save-events", "e",
+                  "--events-socket", "f", "--", "--c");
     assert_null(o.verb->name);
     assert_int_equal(o.operands.count, 3);
     assert_string_equal(o.operands.items[2], "--c");
@@ -72,6 +76,13 @@ static void every_run_flag(void **state)
     assert_int_equal(o.cpus, 3);
     assert_true(o.memory == UINT64_C(3) << 29);
     assert_true(o.cpu_overcommit == 8.0);
+    assert_true(o.rerun_failed && o.github && o.psi_threshold == 12.5);
+    assert_int_equal(o.shard.index, 2);
+    assert_int_equal(o.shard.count, 3);
+    assert_int_equal(o.shuffle, SHUFFLE_FILES);
+    assert_int_equal(o.repeat, 4);
+    assert_int_equal(o.retries, 0);
+    assert_string_equal(o.events_socket, "f");
     assert_true(o.seed == UINT64_MAX);
     assert_int_equal(o.color, COLOR_NEVER);
 }
@@ -134,6 +145,11 @@ static void refusals(void **state)
     assert_refused("--accel: invalid value `xen`, accepted: \"auto\", \"kvm\" or \"tcg\"", NULL,
                    "--accel=xen");
     assert_refused("--tag-meta: invalid value `x`, expected K=V", NULL, "--tag-meta", "x");
+    assert_refused("--shard: invalid value `0/3`, expected I/N with I from 1 to N", NULL, "--shard", "0/3");
+    assert_refused("--shard: invalid value `1/ 3`, expected I/N with I from 1 to N", NULL, "--shard=1/ 3");
+    assert_refused("--psi-threshold: invalid value `101`, expected a number from 0 to 100", NULL,
+                   "--psi-threshold", "101");
+    assert_refused("--json and --tap contradict each other", NULL, "--tap", "--json");
     assert_refused("--filter: empty value", NULL, "--filter=");
 }
 

@@ -1,0 +1,199 @@
+/* The event streams of shards become the results of one run, and go through the same reports. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "cli/output.h"
+#include "cli/say.h"
+#include "cli/verb.h"
+#include "events/replay.h"
+
+#define STREAM_MAX ((size_t)4 << 30)
+
+struct input {
+    const char *path;
+    struct replay replay;
+    unsigned shard, shards;
+};
+
+struct merge {
+    struct input *inputs;
+    size_t count;
+};
+
+static int read_input(struct input *in, const char *path, struct err *e)
+{
+    _cleanup_buf_ struct buf bytes = BUF_INIT(STREAM_MAX);
+    in->path = path;
+    if (file_read(path, &bytes, e) < 0)
+        return -1;
+    if (replay_read(&bytes, &in->replay, e) < 0) {
+        err_prefix(e, "`%s`", path);
+        return err_hint(e, "merge takes what --save-events has written");
+    }
+    if (sscanf(in->replay.record.shard, "%u/%u", &in->shard, &in->shards) != 2 || !in->shards)
+        return err_set(e, 0, "`%s`: its run_started names no shard", path);
+    if (in->replay.cut)
+        say_warning("`%s`: stream cut after %zu frames at byte %llu", path, in->replay.frames,
+                    (unsigned long long)in->replay.bytes);
+    else if (!in->replay.completed)
+        say_warning("`%s`: the run has no end", path);
+    return 0;
+}
+
+/* Slices of one whole, each once, and none missing. */
+static int check_shards(const struct merge *m, bool allow_missing, struct err *e)
+{
+    const struct input *first = &m->inputs[0];
+    _cleanup_free_ const char **by_shard = xcalloc(first->shards + 1, sizeof(*by_shard));
+    _cleanup_strv_ struct strv missing = STRV_INIT;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct input *in = &m->inputs[i];
+        if (in->shards != first->shards || strcmp(in->replay.record.input_hash, first->replay.record.input_hash)) {
+            err_set(e, 0, "`%s` (shard %u/%u) and `%s` (shard %u/%u) are not of one whole", first->path, first->shard,
+                    first->shards, in->path, in->shard, in->shards);
+            return err_hint(e, "their runs saw other files or other durations");
+        }
+        if (!in->shard || in->shard > in->shards)
+            return err_set(e, 0, "`%s`: shard %u/%u", in->path, in->shard, in->shards);
+        if (by_shard[in->shard])
+            return err_set(e, 0, "`%s` and `%s` are both shard %u/%u", by_shard[in->shard], in->path, in->shard,
+                           in->shards);
+        by_shard[in->shard] = in->path;
+    }
+    for (unsigned i = 1; i <= first->shards; i++)
+        if (!by_shard[i])
+            strv_addf(&missing, "%u/%u", i, first->shards);
+    if (!missing.count)
+        return 0;
+    _cleanup_free_ char *list = strv_join(&missing, ", ");
+    if (allow_missing) {
+        say_warning("missing: shard %s", list);
+        return 0;
+    }
+    err_set(e, 0, "missing: shard %s", list);
+    return err_hint(e, "--allow-missing merges the others");
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct file_result *const *x = a, *const *y = b;
+    return strcmp((*x)->path, (*y)->path);
+}
+
+/* Moves all files into one array, by path; places for workers are counted on. */
+static int collect(struct merge *m, struct run_record *all, struct err *e)
+{
+    unsigned workers = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        struct run_record *one = &m->inputs[i].replay.record;
+        unsigned most = 0;
+        for (size_t j = 0; j < one->file_count; j++) {
+            most = one->files[j]->worker > most ? one->files[j]->worker : most;
+            one->files[j]->worker += workers;
+            run_record_add(all, one->files[j]);
+        }
+        one->file_count = 0;
+        workers += most + 1;
+    }
+    if (all->file_count)
+        qsort(all->files, all->file_count, sizeof(*all->files), by_path);
+    for (size_t i = 1; i < all->file_count; i++)
+        if (!strcmp(all->files[i - 1]->path, all->files[i]->path))
+            return err_set(e, 0, "`%s` is in two shards", all->files[i]->path);
+    return 0;
+}
+
+/* Shards run at the same time: the longest one is the duration. */
+static struct run_totals add_totals(const struct merge *m, int *ret_signal)
+{
+    struct run_totals sum = {0};
+    *ret_signal = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct run_record *r = &m->inputs[i].replay.record;
+        const struct run_totals *t = &r->totals;
+        sum.files += t->files;
+        sum.files_bad += t->files_bad;
+        sum.passed += t->passed;
+        sum.failed += t->failed;
+        sum.skipped += t->skipped;
+        sum.flaky += t->flaky;
+        sum.files_not_run += t->files_not_run;
+        sum.duration_ns = t->duration_ns > sum.duration_ns ? t->duration_ns : sum.duration_ns;
+        *ret_signal = r->signal_number ? r->signal_number : *ret_signal;
+    }
+    return sum;
+}
+
+static bool one_could_not_run(const struct merge *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        if (!m->inputs[i].replay.completed || m->inputs[i].replay.exit_code == EXIT_USAGE)
+            return true;
+    return false;
+}
+
+/* VMs and pool of all shards, for the timeline. */
+static void add_timeline(struct merge *m, struct run_record *all)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        struct run_record *one = &m->inputs[i].replay.record;
+        all->vms = xreallocarray(all->vms, all->vm_count + one->vm_count + 1, sizeof(*all->vms));
+        memcpy(all->vms + all->vm_count, one->vms ? one->vms : all->vms, one->vm_count * sizeof(*all->vms));
+        all->vm_count += one->vm_count;
+        one->vm_count = 0;
+    }
+}
+
+static int report(struct merge *m, const struct options *options, struct err *e)
+{
+    struct output out;
+    struct run_record all = {0};
+    int signal_number;
+    struct run_totals totals = add_totals(m, &signal_number);
+    const struct run_record *first = &m->inputs[0].replay.record;
+    if (collect(m, &all, e) < 0) {
+        run_record_done(&all);
+        return EXIT_USAGE;
+    }
+    char *shard = m->count == m->inputs[0].shards ? xstrdup("1/1") : xasprintf("%zu of %u", m->count, m->inputs[0].shards);
+    output_begin(&out, options, first->seed, shard, xstrdup(first->input_hash), totals.files);
+    add_timeline(m, &out.record);
+    for (size_t i = 0; i < all.file_count; i++)
+        output_file(&out, all.files[i]);
+    all.file_count = 0;
+    run_record_done(&all);
+    output_end(&out, &totals, signal_number);
+    bool failed = out.failed;
+    output_done(&out);
+    if (signal_number)
+        return 128 + signal_number;
+    if (failed || one_could_not_run(m))
+        return EXIT_USAGE;
+    return totals.files_bad ? EXIT_TESTS_FAILED : 0;
+}
+
+int verb_merge(const struct options *options)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    const struct strv *paths = &options->operands;
+    struct merge m = {.inputs = xnewa(struct input, paths->count + 1), .count = paths->count};
+    int rc = 0;
+    if (!paths->count)
+        rc = err_set(&e, 0, "merge: nothing to merge: name the event streams of all shards");
+    for (size_t i = 0; i < paths->count && !rc; i++)
+        rc = read_input(&m.inputs[i], paths->items[i], &e);
+    if (!rc)
+        rc = check_shards(&m, options->allow_missing, &e);
+    if (!rc)
+        rc = report(&m, options, &e);
+    if (e.message) {
+        say_error(&e);
+        rc = EXIT_USAGE;
+    }
+    for (size_t i = 0; i < m.count; i++)
+        replay_done(&m.inputs[i].replay);
+    free(m.inputs);
+    return rc;
+}

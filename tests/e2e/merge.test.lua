@@ -1,0 +1,86 @@
+-- Shards and what becomes of them together. No machine is booted.
+local inner = require("helpers.inner")
+
+local suite = {
+    ["a.test.lua"] = 'test("good", {spec = "S"}, function(t) t:log("x") end) test("bad", function(t) t:fail("why") end)',
+    ["b.test.lua"] = 'test("dies", function() os.execute("kill -SEGV $PPID") end) test("after", function() end)',
+    ["c.test.lua"] = "error('chunk')",
+    ["d.test.lua"] = 'test("off", {skip = true}, function() end)',
+    ["e.test.lua"] = "", ["f.test.lua"] = "", ["g.test.lua"] = "",
+}
+
+-- Runs the suite in `n` slices; the directory then holds s1, s2, …
+local function shards(t, n, args)
+    local dir = inner.directory(t)
+    for name, text in pairs(suite) do inner.write(dir .. "/" .. name, text) end
+    for i = 1, n do
+        inner.run(t, {}, ("--shard %d/%d --seed 5 --save-events s%d %s ."):format(i, n, i, args or ""), {dir = dir})
+    end
+    return dir
+end
+
+local function verdicts(result)
+    local out = {}
+    for path, file in pairs(inner.json(result)) do
+        out[#out + 1] = path .. " " .. file.status
+        for _, case in ipairs(file.tests) do
+            out[#out + 1] = ("%s %s %s %s %s"):format(path, case.name, case.status, case.message or case.reason, json.encode(case.meta))
+        end
+    end
+    table.sort(out)
+    return table.concat(out, "\n")
+end
+
+test("four shards merged are one run", function(t)
+    local dir = shards(t, 4)
+    local whole = inner.run(t, {}, "--seed 5 --json .", {dir = dir})
+    local merged = inner.run(t, {}, "merge s1 s2 s3 s4 --json --junit m.xml --html m.html", {dir = dir})
+    t:assert_eq(whole.code, 1)
+    t:assert_eq(merged.code, 1)
+    t:assert_eq(verdicts(merged), verdicts(whole))
+    t:assert_contains(merged.err, "7 file(s); 1 passed, 3 failed, 1 skipped; ")
+    local page = io.open(dir .. "/m.html"):read("a")
+    t:assert_contains(page, "shard 1/1")
+    t:assert(io.open(dir .. "/m.xml"):read("a"):find('<testsuites name="provium" tests="7" failures="3" errors="2"'), "JUnit")
+end)
+
+test("what does not fit together is named", function(t)
+    local dir = shards(t, 3)
+    local function merge(args) return inner.run(t, {}, "merge " .. args, {dir = dir}) end
+    local missing = merge("s1 s3")
+    t:assert_eq(missing.code, 2)
+    t:assert_contains(missing.err, "missing: shard 2/3")
+    local partly = merge("--allow-missing s1 s3")
+    t:assert_contains(partly.err, "missing: shard 2/3")
+    t:assert(partly.code < 2, "merged")
+    t:assert_contains(merge("s1 s2 s2").err, "`s2` and `s2` are both shard 2/3")
+    inner.write(dir .. "/new.test.lua", "")
+    inner.run(t, {}, "--shard 2/3 --save-events other .", {dir = dir})
+    t:assert_contains(merge("s1 other s3").err, "`s1` (shard 1/3) and `other` (shard 2/3) are not of one whole")
+    t:assert_contains(merge("a.test.lua").err, "no event stream")
+    t:assert_eq(merge("").code, 2)
+    t:assert_eq(merge("--shard 1/2 s1").code, 2)
+end)
+
+test("a cut stream counts as far as it goes", function(t)
+    local dir = shards(t, 1)
+    local bytes = io.open(dir .. "/s1", "rb"):read("a")
+    for _, share in ipairs {0.3, 0.5, 0.9} do
+        inner.write(dir .. "/cut", bytes:sub(1, math.floor(#bytes * share)))
+        local result = inner.run(t, {}, "merge cut", {dir = dir})
+        t:assert_eq(result.code, 2)
+        t:assert(result.err:find("stream cut after %d+ frames at byte %d+"), "says where")
+    end
+    inner.write(dir .. "/cut", bytes .. "\xff\xff\xff\xff garbage")
+    t:assert_contains(inner.run(t, {}, "merge cut", {dir = dir}).err, "stream cut after")
+end)
+
+test("an interrupted shard makes the whole interrupted", function(t)
+    local dir = inner.directory(t)
+    inner.write(dir .. "/x.test.lua", 'test("waits", function() os.execute("sleep 60") end)')
+    os.execute(("cd %s && setsid timeout -s INT 2 %s --save-events s1 x.test.lua >/dev/null 2>&1"):format(
+        inner.quote(dir), inner.quote(inner.binary())))
+    local result = inner.run(t, {}, "merge s1", {dir = dir})
+    t:assert_eq(result.code, 130)
+    t:assert_contains(result.out, "interrupted")
+end)
