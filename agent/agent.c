@@ -18,6 +18,7 @@
 #include "session.h"
 #include "spawn.h"
 #include "team.h"
+#include "worker.h"
 
 void agent_log(const char *format, ...)
 {
@@ -37,6 +38,8 @@ void agent_log(const char *format, ...)
 void agent_wake(struct agent *a)
 {
     uint64_t one = 1;
+    if (a->options.alone)
+        return;
     while (write(a->wake_watch.fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
 }
@@ -52,8 +55,10 @@ static void on_wake(struct watch *w, uint32_t events)
     struct agent *a = container_of(w, struct agent, wake_watch);
     uint64_t count;
     (void)events;
-    if (read(w->fd, &count, sizeof(count)) > 0)
-        process_resume(a);
+    if (read(w->fd, &count, sizeof(count)) < 0)
+        return;
+    process_resume(a);
+    worker_resume(a);
 }
 
 static void on_channel(struct watch *w, uint32_t events)
@@ -90,13 +95,18 @@ static int watch_signals(struct agent *a)
     return a->signal_watch.fd < 0 ? -1 : watch_set(&a->events, &a->signal_watch, EPOLLIN);
 }
 
-static int prepare(struct agent *a)
+void agent_init_lock(struct agent *a)
 {
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&a->lock, &attr);
     pthread_mutexattr_destroy(&attr);
+}
+
+static int prepare(struct agent *a)
+{
+    agent_init_lock(a);
     umask(0); /* permissions are given exactly */
     a->wake_watch = (struct watch){.fd = -1, .fn = on_wake};
     a->signal_watch.fd = a->channel.watch.fd = -1;
@@ -119,6 +129,7 @@ int agent_serve(const struct agent_options *options)
 {
     struct agent *a = xnew0(struct agent);
     a->options = *options;
+    a->handlers = handlers;
     a->session = 1;
     spawn_init();
     if (prepare(a) < 0) {

@@ -18,13 +18,17 @@
 #define CALL_BUCKETS 256
 
 struct call;
+struct handle;
+struct handler;
 struct process;
+struct worker;
 
 struct agent_options {
     int fd;           /* the channel, ready to use; owned */
     bool device;      /* it is a port or a serial line, on which an end of file only means that nobody listens now */
     bool follow_root; /* path operations use pid 1's root directory */
     bool init;        /* this process is pid 1 */
+    bool alone;       /* no threads: calls run one after the other, in order (the thread of a worker) */
     const char *channel_name; /* for agent_features */
 };
 
@@ -37,6 +41,7 @@ struct agent {
     struct watch signal_watch; /* signalfd */
     struct call *calls[CALL_BUCKETS];
     size_t call_count;
+    int fds_socket; /* of a lane */
     uint64_t session; /* raised by each sync mark; a call of an earlier one has no voice any more */
     bool greeted;     /* hello succeeded in this session */
 
@@ -52,12 +57,22 @@ struct agent {
     bool watchdog_set;
     struct timer cancel_timer;
 
+    const struct handler *handlers; /* by operation */
     struct process *processes;
+    struct { /* children that ended before the worker told of them: launch.c */
+        pid_t pid;
+        int status;
+    } unclaimed[32];
+    size_t unclaimed_count;
+    struct handle *handles;
+    struct worker *workers;
+    bool quiet; /* process output stays in the pipes: a snapshot is about to be taken */
     uint8_t scratch[PIECE_MAX]; /* with the lock */
 };
 
 /* Serves until the channel ends, which a device never does; then the process exits. */
 int agent_serve(const struct agent_options *options);
+void agent_init_lock(struct agent *a);
 void agent_end(struct agent *a) __attribute__((noreturn));
 
 static inline void agent_lock(struct agent *a)

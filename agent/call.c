@@ -9,6 +9,7 @@
 #include "session.h"
 #include "team.h"
 
+#define TAIL_MAX    32768 /* of a result's body: comes with the result */
 #define CREDIT_STEP 65536 /* credits are given in steps, so that few messages carry them */
 
 static struct call **bucket_of(struct agent *a, uint64_t id)
@@ -32,7 +33,8 @@ static struct call *call_new(struct agent *a, const struct message *m)
     call->session = a->session;
     call->pieces_end = &call->pieces;
     call->value = BUF_INIT(FRAME_MAX / 2);
-    call->tail = BUF_INIT(FRAME_MAX / 2);
+    call->tail = BUF_INIT(TAIL_MAX);
+    call->worker = m->worker;
     pthread_cond_init(&call->changed, NULL);
     struct call **bucket = bucket_of(a, m->id);
     call->next = *bucket;
@@ -59,6 +61,7 @@ static void call_free(struct call *call)
     call->agent->call_count--;
     free_pieces(call->pieces);
     free_pieces(call->used);
+    free(call->at_hand);
     pthread_cond_destroy(&call->changed);
     buf_done(&call->value);
     buf_done(&call->tail);
@@ -71,7 +74,11 @@ static void start(struct call *call)
 {
     if (call->handler->paths)
         root_follow(call->agent);
-    if (call->handler->run) {
+    if (call->cancelled) {
+        call->state = CALL_OPEN;
+        call_fail(call, ECANCELED);
+        call_finish(call);
+    } else if (call->handler->run) {
         team_submit(call);
     } else {
         call->state = CALL_OPEN;
@@ -123,12 +130,19 @@ static void parse(struct call *call, const struct message *m)
         call_fail_about(call, ENOSYS, "unknown operation");
         return;
     }
-    call->handler = &handlers[call->op];
+    call->handler = &call->agent->handlers[call->op];
     call->args_copy = xmemdup(m->args.data, m->args.len);
-    if (shape_unpack(bytes_of(call->args_copy, m->args.len), operations[call->op].args, &call->args) < 0)
+    call->args_len = m->args.len;
+    if (!call->handler->run && !call->handler->begin)
+        call_fail_about(call, ENOSYS, "unknown operation");
+    else if (shape_unpack(bytes_of(call->args_copy, m->args.len), operations[call->op].args, &call->args) < 0)
         call_fail_about(call, EPROTO, "malformed arguments");
     else if (call->agent->call_count > CALLS_MAX)
         call_fail_about(call, EAGAIN, "more than %d calls in flight", CALLS_MAX);
+    else if (call->worker && !call->handler->in_worker)
+        call_fail_about(call, ENOSYS, "not an operation of workers");
+    else if (call->worker && call->handler->run)
+        call->handler = &handler_for_workers;
 }
 
 void call_request(struct agent *a, const struct message *m)
@@ -181,6 +195,13 @@ void call_cancel(struct call *call)
         team_interrupt(call);
     else if (call->state == CALL_OPEN && call->handler->cancel)
         call->handler->cancel(call);
+}
+
+void call_free_all(struct agent *a)
+{
+    for (size_t i = 0; i < CALL_BUCKETS; i++)
+        while (a->calls[i])
+            call_free(a->calls[i]);
 }
 
 void call_cancel_all(struct agent *a)
@@ -285,11 +306,7 @@ struct call *call_finish_next(struct call *call)
     for (struct call *w = call->waiters, *next; w; w = next) {
         next = w->queue_next;
         w->queue_next = NULL;
-        if (w->cancelled) {
-            call_fail(w, ECANCELED);
-            w->state = CALL_OPEN;
-            call_finish(w);
-        } else if (!mine && call->state == CALL_RUNNING && w->handler->run) {
+        if (!mine && call->state == CALL_RUNNING && w->handler->run && !w->cancelled) {
             mine = w;
             if (w->handler->paths)
                 root_follow(a);
@@ -313,6 +330,8 @@ static int wait_for(struct call *call, pthread_cond_t *cond)
 {
     struct agent *a = call->agent;
     agent_flush(a);
+    if (a->options.alone)
+        return team_wait_alone(a);
     if (team_pass_lead(a) < 0) {
         call_fail(call, EAGAIN);
         return -1;
@@ -321,26 +340,75 @@ static int wait_for(struct call *call, pthread_cond_t *cond)
     return 0;
 }
 
-int call_send(struct call *call, const void *data, size_t n)
+int call_wait(struct call *call)
+{
+    return wait_for(call, &call->changed);
+}
+
+/* All of `data`, as messages; waits while the channel is busy. With the lock. */
+static int send_pieces(struct call *call, unsigned stream, struct bytes data)
 {
     struct agent *a = call->agent;
-    struct message m = {.kind = MESSAGE_DATA, .id = call->id, .data = bytes_of(data, n)};
-    agent_lock(a);
+    struct message m = {.kind = MESSAGE_DATA, .id = call->id, .stream = stream, .data = data};
     while (m.data.len && !call->cancelled) {
-        if (channel_busy(&a->channel)) {
+        if (channel_busy(&a->channel))
             agent_flush(a);
-            if (channel_busy(&a->channel) && wait_for(call, &a->channel.drained) < 0)
-                break;
+        if (channel_busy(&a->channel)) {
+            if (wait_for(call, &a->channel.drained) < 0)
+                return -1;
             continue;
         }
         ssize_t taken = channel_put(&a->channel, &m);
         if (taken < 0)
-            break;
+            return -1;
         m.data = bytes_of(m.data.data + taken, m.data.len - (size_t)taken);
     }
+    return call->cancelled ? -1 : 0;
+}
+
+int call_send(struct call *call, const void *data, size_t n)
+{
+    if (!buf_append(&call->tail, data, n))
+        return 0;
+    struct agent *a = call->agent;
+    agent_lock(a);
+    int result = send_pieces(call, 0, bytes_of(buf_head(&call->tail), call->tail.len));
+    buf_clear(&call->tail);
+    if (!result && buf_append(&call->tail, data, n) < 0)
+        result = send_pieces(call, 0, bytes_of(data, n));
     agent_flush(a);
     agent_unlock(a);
-    return m.data.len || call->cancelled ? -1 : 0;
+    return result;
+}
+
+size_t call_await_credit(struct call *call, size_t max)
+{
+    struct agent *a = call->agent;
+    agent_lock(a);
+    while (!call->credit && !call->cancelled && !wait_for(call, &call->changed))
+        ;
+    size_t n = call->cancelled || call->failed ? 0 : call->credit < max ? (size_t)call->credit : max;
+    agent_unlock(a);
+    return n;
+}
+
+int call_stream(struct call *call, const void *data, size_t n)
+{
+    struct agent *a = call->agent;
+    agent_lock(a);
+    call->credit -= n;
+    int result = send_pieces(call, 0, bytes_of(data, n));
+    agent_flush(a);
+    agent_unlock(a);
+    return result;
+}
+
+void call_add_credit(struct call *call, unsigned stream, uint64_t n)
+{
+    (void)stream;
+    if (__builtin_add_overflow(call->credit, n, &call->credit))
+        call->credit = UINT64_MAX;
+    pthread_cond_signal(&call->changed);
 }
 
 struct piece *call_receive(struct call *call)
@@ -370,6 +438,40 @@ void call_credit(struct call *call, size_t n)
     struct message m = {.kind = MESSAGE_CREDIT, .id = call->id, .credit = call->uncredited};
     channel_put(&call->agent->channel, &m);
     call->uncredited = 0;
+}
+
+int call_receive_exactly(struct call *call, void *to, size_t n)
+{
+    for (uint8_t *at = to; n;) {
+        struct piece *piece = call->at_hand;
+        if (!piece && !(piece = call_receive(call))) {
+            if (!call->failed)
+                call_fail(call, call->cancelled ? ECANCELED : EPROTO);
+            return -1;
+        }
+        size_t have = piece->len - piece->used, take = have < n ? have : n;
+        memcpy(at, piece->data + piece->used, take);
+        piece->used += take;
+        at += take;
+        n -= take;
+        call->at_hand = piece->used < piece->len ? piece : NULL;
+        if (!call->at_hand)
+            call_recycle(call, piece);
+    }
+    return 0;
+}
+
+uint8_t *call_receive_all(struct call *call, size_t *ret_len)
+{
+    _cleanup_buf_ struct buf all = BUF_INIT(BODY_MAX);
+    struct piece *piece;
+    while ((piece = call_receive(call))) {
+        if (buf_append(&all, piece->data, piece->len) < 0)
+            call_fail(call, E2BIG);
+        call_recycle(call, piece);
+    }
+    *ret_len = all.len;
+    return call->failed || call->cancelled ? NULL : (uint8_t *)buf_steal_str(&all);
 }
 
 uint8_t *call_take_body(struct call *call, size_t *ret_len)
@@ -403,4 +505,12 @@ void call_event(struct call *call, const char *event, const struct shape *shape,
     if (call->session == a->session)
         channel_put(&a->channel, &m);
     buf_done(&packed);
+}
+
+void call_begun(struct call *call, const struct shape *shape, const void *value)
+{
+    agent_lock(call->agent);
+    call_event(call, "started", shape, value);
+    agent_flush(call->agent);
+    agent_unlock(call->agent);
 }

@@ -11,6 +11,8 @@
 
 #include "agent.h"
 
+#define BODY_MAX (4 * 1024 * 1024) /* argument and environment strings: above what the kernel takes by default */
+
 struct piece {
     struct piece *next;
     size_t len, used;
@@ -30,6 +32,7 @@ struct handler {
     /* For handlers with `begin`: the host takes `n` more bytes of an output stream. */
     void (*credit)(struct call *call, unsigned stream, uint64_t n);
     bool paths;  /* looks names up: has to use pid 1's root */
+    bool in_worker; /* can be executed by a worker */
     bool object; /* may outlive a sync mark, see session.c */
 };
 
@@ -47,18 +50,23 @@ struct call {
     struct agent *agent;
     const struct handler *handler;
     uint64_t id, session;
+    uint64_t worker; /* that is to execute it; 0: the agent */
     enum operation op;
     enum call_state state;
     pthread_t thread;
     bool cancelled;
 
     union operation_object args;
-    uint8_t *args_copy; /* what `args` borrows from */
+    uint8_t *args_copy; /* what `args` borrows from: the packed arguments */
+    size_t args_len;
+    uint64_t credit; /* of a stream */
 
     struct piece *pieces, **pieces_end; /* of the body, not yet taken */
+    struct piece *at_hand;              /* taken in part, by call_receive_exactly */
     struct piece *used;                 /* kept for the pieces to come: fresh memory costs page faults */
     size_t buffered, uncredited;
     bool body_ended;
+    bool body_passed; /* to a worker */
     pthread_cond_t changed; /* a piece came, the body ended, or the call was cancelled */
 
     struct buf value; /* packed */
@@ -69,13 +77,15 @@ struct call {
     void *data; /* of a handler with `begin` */
 };
 
-extern const struct handler handlers[OPERATION_COUNT];
+extern const struct handler handlers[OPERATION_COUNT], handler_for_workers;
 
 /* Requests and what follows them, from the channel. */
 void call_request(struct agent *a, const struct message *m);
 void call_body(struct agent *a, const struct message *m);
 void call_cancel(struct call *call);
 void call_cancel_all(struct agent *a);
+/* Forgets all calls, where no thread can be in one. */
+void call_free_all(struct agent *a);
 struct call *call_find(struct agent *a, uint64_t id);
 
 /* The arguments: `const struct args_stat *args = call_args(call)`. */
@@ -96,18 +106,34 @@ void call_fail_about(struct call *call, int code, const char *format, ...)
 struct call *call_finish_next(struct call *call);
 void call_finish(struct call *call);
 
-/* Sends `n` bytes of the result's body, waiting for room in the channel. -1: the call is cancelled or has failed. For `run`. */
+/* Adds `n` bytes to the result's body, waiting for room in the channel. -1: the call is cancelled or has failed. For
+ * `run`. */
 int call_send(struct call *call, const void *data, size_t n);
+/* Tells the host that a call which goes on has begun: event `started`. For `run`. */
+void call_begun(struct call *call, const struct shape *shape, const void *value);
+/* For calls that are streams: how much of `max` bytes the host takes now, waiting until that is something; 0: the call
+ * is cancelled. Then, sends what was got. For `run`. */
+size_t call_await_credit(struct call *call, size_t max);
+int call_stream(struct call *call, const void *data, size_t n);
+/* A handler's `credit` for such calls. */
+void call_add_credit(struct call *call, unsigned stream, uint64_t n);
 /* The next piece of the request's body, waiting for it; NULL at its end, or when the call is cancelled. To be given back
  * with call_recycle. For `run`. */
 struct piece *call_receive(struct call *call);
 void call_recycle(struct call *call, struct piece *piece);
+/* Exactly `n` bytes of the body; -1: there are fewer, and the call has failed. For `run`. */
+int call_receive_exactly(struct call *call, void *to, size_t n);
+/* The whole body, of at most BODY_MAX bytes; malloc'ed. NULL: the call has failed. For `run`. */
+uint8_t *call_receive_all(struct call *call, size_t *ret_len);
 /* Tells the host that `n` bytes of the body were used up. */
 void call_credit(struct call *call, size_t n);
 /* Takes what has come of the body so far out of the call, in one piece; malloc'ed. */
 uint8_t *call_take_body(struct call *call, size_t *ret_len);
 /* An event of the call. */
 void call_event(struct call *call, const char *event, const struct shape *shape, const void *value);
+
+/* With the lock: waits until `changed` is signalled, while events go on; 0, or -1 when the call has failed. For `run`. */
+int call_wait(struct call *call);
 
 /* After a system call failed: true if it should be tried again (EINTR without a cancellation). */
 static inline bool call_retry(const struct call *call, int code)

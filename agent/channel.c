@@ -17,11 +17,13 @@ int channel_init(struct channel *c, struct events *ev, int fd, bool device,
     pthread_cond_init(&c->drained, NULL);
     if (fd_set_nonblock(fd, true) < 0)
         return -1;
-    return watch_set(ev, &c->watch, EPOLLIN);
+    return ev ? watch_set(ev, &c->watch, EPOLLIN) : 0;
 }
 
 void channel_done(struct channel *c)
 {
+    if (c->events && c->watch.fd >= 0)
+        watch_set(c->events, &c->watch, 0);
     close_fd(&c->watch.fd);
     frame_reader_done(&c->reader);
     buf_done(&c->out);
@@ -31,8 +33,17 @@ void channel_done(struct channel *c)
 /* A virtio port that nobody listens to reports EPOLLHUP all the time: then only a change of that is of interest. */
 static void update_watch(struct channel *c)
 {
-    uint32_t events = (channel_busy(c) ? 0 : EPOLLIN) | (c->out.len ? EPOLLOUT : 0);
-    watch_set(c->events, &c->watch, events | (c->alone ? EPOLLET : 0));
+    uint32_t events = (channel_busy(c) || c->paused ? 0 : EPOLLIN) | (c->out.len ? EPOLLOUT : 0);
+    if (c->events)
+        watch_set(c->events, &c->watch, events | (c->alone ? EPOLLET : 0));
+}
+
+void channel_pause(struct channel *c, bool paused)
+{
+    if (c->paused == paused)
+        return;
+    c->paused = paused;
+    update_watch(c);
 }
 
 size_t channel_fill(struct channel *c)

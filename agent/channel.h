@@ -23,10 +23,12 @@ struct channel {
     bool device, ended;
     bool alone; /* nobody listens at the other end of the device */
     bool was_busy;
+    bool paused; /* not reading, see channel_pause */
     pthread_cond_t drained; /* broadcast when `out` is no longer busy; waited on with the agent's lock */
 };
 
-/* `fn` is called when the descriptor is ready for reading, or for writing if there is something to write. */
+/* `fn` is called when the descriptor is ready for reading, or for writing if there is something to write. Without
+ * `ev`, the caller waits. */
 int channel_init(struct channel *c, struct events *ev, int fd, bool device,
                  void (*fn)(struct watch *, uint32_t));
 void channel_done(struct channel *c);
@@ -42,6 +44,8 @@ int channel_receive(struct channel *c, struct message *ret);
 /* Queues what fits of a message, as message_put does. */
 ssize_t channel_put(struct channel *c, const struct message *m);
 void channel_put_mark(struct channel *c);
+/* Stops and resumes reading. */
+void channel_pause(struct channel *c, bool paused);
 /* Writes what the descriptor takes now, and watches for more room when that was not all. True if the queue was busy and
  * no longer is. */
 bool channel_flush(struct channel *c);

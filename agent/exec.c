@@ -5,30 +5,21 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "launch.h"
 #include "stdin.h"
-
-#define BODY_MAX (4 * 1024 * 1024) /* argument and environment strings: above what the kernel takes by default */
 
 static void start(struct process *p)
 {
     struct call *call = p->call;
     const struct args_exec *args = call_args(call);
-    struct spawn s;
     size_t len;
     uint8_t *body = call_take_body(call, &len);
-    int code = 0;
-    if (spawn_parse(&s, args, body, len) < 0)
-        code = EPROTO;
-    else if (process_start(p, &s, args->window, args->limit, args->timeout_ns) < 0)
-        code = errno;
-    spawn_done(&s);
-    if (code) {
-        process_abandon(p, code);
-        return;
-    }
     p->quiet = args->quiet;
     p->stdin_ends = !args->stdin_open;
-    stdin_pump(p);
+    if (launch(p, args, body, len) < 0)
+        process_abandon(p, errno);
+    else
+        stdin_pump(p);
 }
 
 void exec_begin(struct call *call)

@@ -10,31 +10,28 @@
 #include "base/alloc.h"
 #include "directory.h"
 
-/* open(2) that can be cancelled: of a FIFO it waits for the other end. */
-static int open_path(struct call *call, const char *path, int flags)
+int files_open_flags(uint64_t mode)
+{
+    bool writes = mode & (OPEN_WRITE | OPEN_APPEND);
+    return (!writes ? O_RDONLY : mode & OPEN_READ ? O_RDWR : O_WRONLY) | (mode & OPEN_CREATE ? O_CREAT : 0) |
+           (mode & OPEN_TRUNCATE ? O_TRUNC : 0) | (mode & OPEN_APPEND ? O_APPEND : 0) |
+           (mode & OPEN_EXCLUSIVE ? O_EXCL : 0);
+}
+
+int files_open(struct call *call, const char *path, int flags, mode_t perm)
 {
     int fd;
     do
-        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0644);
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, perm & 07777);
     while (fd < 0 && call_retry(call, errno));
     if (fd < 0)
         call_fail(call, errno);
     return fd;
 }
 
-void files_read(struct call *call)
+void files_send_all(struct call *call, int fd, uint64_t limit)
 {
-    const struct args_read_file *args = call_args(call);
-    _cleanup_free_ char *path = call_string(call, args->path);
-    _cleanup_close_ int fd = path ? open_path(call, path, O_RDONLY) : -1;
-    if (fd < 0)
-        return;
-    struct stat st;
     uint64_t total = 0;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > args->limit) {
-        call_fail(call, EFBIG);
-        return;
-    }
     _cleanup_free_ uint8_t *piece = xmalloc(PIECE_MAX);
     for (;;) {
         ssize_t got = read(fd, piece, PIECE_MAX);
@@ -42,12 +39,26 @@ void files_read(struct call *call)
             continue;
         if (got < 0)
             call_fail(call, errno);
-        else if ((total += (uint64_t)got) > args->limit)
+        else if ((total += (uint64_t)got) > limit)
             call_fail(call, EFBIG);
         else if (got && !call_send(call, piece, (size_t)got))
             continue;
-        break;
+        return;
     }
+}
+
+void files_read(struct call *call)
+{
+    const struct args_read_file *args = call_args(call);
+    _cleanup_free_ char *path = call_string(call, args->path);
+    _cleanup_close_ int fd = path ? files_open(call, path, O_RDONLY, 0) : -1;
+    if (fd < 0)
+        return;
+    struct stat st;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size > args->limit)
+        call_fail(call, EFBIG);
+    else
+        files_send_all(call, fd, args->limit);
 }
 
 /* All of a piece; -1 when the call has failed. */
@@ -70,7 +81,7 @@ void files_write(struct call *call)
 {
     const struct args_write_file *args = call_args(call);
     _cleanup_free_ char *path = call_string(call, args->path);
-    _cleanup_close_ int fd = path ? open_path(call, path, O_WRONLY | O_CREAT | O_TRUNC) : -1;
+    _cleanup_close_ int fd = path ? files_open(call, path, O_WRONLY | O_CREAT | O_TRUNC, 0644) : -1;
     if (fd < 0)
         return;
     if (args->perm >= 0 && fchmod(fd, (mode_t)args->perm & 07777) < 0) {

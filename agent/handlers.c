@@ -3,8 +3,19 @@
 #include "clock_ops.h"
 #include "exec.h"
 #include "files.h"
+#include "handle.h"
+#include "power.h"
+#include "random.h"
 #include "session.h"
 #include "stdin.h"
+#include "tail.h"
+#include "worker.h"
+
+#define FOR_WORKERS                                                                                \
+    {.begin = worker_begin, .body = worker_body, .cancel = worker_cancel, .in_worker = true}
+
+/* A request that names a worker, and that the agent does not execute for it (as it does exec). */
+const struct handler handler_for_workers = FOR_WORKERS;
 
 const struct handler handlers[OPERATION_COUNT] = {
     [OPERATION_hello] = {.begin = session_hello},
@@ -15,6 +26,7 @@ const struct handler handlers[OPERATION_COUNT] = {
                         .cancel = exec_cancel,
                         .credit = exec_credit,
                         .paths = true,
+                        .in_worker = true,
                         .object = true},
     [OPERATION_write_stdin] = {.begin = stdin_write, .body = stdin_more, .cancel = stdin_cancel},
     [OPERATION_close_stdin] = {.begin = stdin_end},
@@ -31,4 +43,19 @@ const struct handler handlers[OPERATION_COUNT] = {
     [OPERATION_clock_set] = {.run = clock_op_set},
     [OPERATION_clock_advance] = {.run = clock_op_advance},
     [OPERATION_clock_sleep] = {.run = clock_op_sleep},
+    [OPERATION_open] = {.run = handle_open, .paths = true, .in_worker = true},
+    [OPERATION_read] = {.run = handle_read},
+    [OPERATION_write] = {.run = handle_write},
+    [OPERATION_seek] = {.run = handle_seek},
+    [OPERATION_fd] = {.begin = worker_fd},
+    [OPERATION_close] = {.begin = handle_close},
+    [OPERATION_tail] = {.run = tail_path, .credit = call_add_credit, .paths = true},
+    [OPERATION_fd_stream] = {.run = tail_descriptor, .credit = call_add_credit},
+    [OPERATION_worker] = {.begin = worker_new, .cancel = worker_end, .object = true},
+    [OPERATION_syscall] = FOR_WORKERS,
+    [OPERATION_read_mem] = FOR_WORKERS,
+    [OPERATION_reseed] = {.run = random_reseed},
+    [OPERATION_quiesce] = {.begin = session_quiesce},
+    [OPERATION_poweroff] = {.run = power_op},
+    [OPERATION_gate] = {.begin = session_gate, .cancel = session_open_gate},
 };

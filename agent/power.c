@@ -87,3 +87,21 @@ void power_signal(int signal_number)
     if (!fork())
         go_down(how);
 }
+
+void power_op(struct call *call)
+{
+    const struct args_poweroff *args = call_args(call);
+    if (call->agent->options.init) {
+        power_signal(args->reboot ? SIGTERM : SIGUSR2);
+        return;
+    }
+    /* Another init: its own program knows how to ask it. */
+    const char *program = args->reboot ? "reboot" : "poweroff";
+    pid_t pid = fork();
+    if (!pid) {
+        execlp(program, program, NULL);
+        _exit(127);
+    }
+    if (pid < 0)
+        call_fail(call, errno);
+}

@@ -6,14 +6,14 @@
 #include "process.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
+#include "launch.h"
 #include "stdin.h"
+#include "worker.h"
 
 #define NO_LIMIT (-1)
 
@@ -31,7 +31,7 @@ static bool drops(const struct output *o)
 static void update_watch(struct output *o)
 {
     struct process *p = o->process;
-    bool room = o->credit > 0 && !channel_busy(&p->agent->channel);
+    bool room = o->credit > 0 && !channel_busy(&p->agent->channel) && !p->agent->quiet;
     if (o->watch.fd >= 0)
         watch_set(&p->agent->events, &o->watch, p->started && (drops(o) || room) ? EPOLLIN : 0);
 }
@@ -167,6 +167,7 @@ static void on_start(struct watch *w, uint32_t events)
 
 void process_kill(struct process *p)
 {
+    p->killed = true;
     if (!p->pid || p->reaped)
         return;
     kill(-p->pid, SIGKILL);
@@ -200,55 +201,16 @@ struct process *process_new(struct call *call)
     return p;
 }
 
-/* A pipe whose end of ours, `mine` (0: for reading), does not block. */
-static int make_pipe(int mine, int *ret_ours, int *ret_theirs)
-{
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return -1;
-    fd_set_nonblock(fds[mine], true);
-    *ret_ours = fds[mine];
-    *ret_theirs = fds[!mine];
-    return 0;
-}
-
-int process_start(struct process *p, struct spawn *s, uint64_t window, int64_t limit, uint64_t timeout_ns)
-{
-    struct events *ev = &p->agent->events;
-    pid_t pid = -1;
-    if (!make_pipe(1, &p->stdin_watch.fd, &s->fds[0]) &&
-        !make_pipe(0, &p->out[0].watch.fd, &s->fds[1]) &&
-        !make_pipe(0, &p->out[1].watch.fd, &s->fds[2]) &&
-        !make_pipe(0, &p->start_watch.fd, &s->error_fd))
-        pid = fork();
-    if (!pid)
-        spawn_child(s);
-    int saved = errno;
-    for (int i = 0; i < 3; i++)
-        close_fd(&s->fds[i]);
-    close_fd(&s->error_fd);
-    if (pid < 0) {
-        close_fd(&p->stdin_watch.fd);
-        close_fd(&p->out[0].watch.fd);
-        close_fd(&p->out[1].watch.fd);
-        close_fd(&p->start_watch.fd);
-        errno = saved;
-        return -1;
-    }
-    p->pid = pid;
-    for (int i = 0; i < 2; i++) {
-        p->out[i].credit = (int64_t)(window > INT64_MAX ? INT64_MAX : window);
-        p->out[i].left = limit < 0 ? NO_LIMIT : limit;
-    }
-    if (timeout_ns && timeout_ns <= INT64_MAX)
-        timer_set(ev, &p->timeout, deadline_after((int64_t)timeout_ns));
-    watch_set(ev, &p->start_watch, EPOLLIN);
-    return 0;
-}
-
 void process_abandon(struct process *p, int code)
 {
     struct call *call = steal_ptr(p->call);
+    struct watch *pipes[] = {&p->out[0].watch, &p->out[1].watch, &p->start_watch};
+    stdin_close(p);
+    for (size_t i = 0; i < ARRAY_SIZE(pipes); i++) {
+        if (pipes[i]->fd >= 0)
+            watch_set(&p->agent->events, pipes[i], 0);
+        close_fd(&pipes[i]->fd);
+    }
     process_free(p);
     call_fail(call, code);
     call_finish(call);
@@ -256,7 +218,7 @@ void process_abandon(struct process *p, int code)
 
 void process_release(struct process *p)
 {
-    if (!p->pid) {
+    if (!p->pid && !p->asked) {
         process_abandon(p, ECANCELED);
         return;
     }
@@ -274,7 +236,7 @@ void process_take(struct process *p, unsigned stream, uint64_t n)
     update_watch(o);
 }
 
-static void ended(struct process *p, int status)
+void process_ended(struct process *p, int status)
 {
     p->reaped = true;
     p->status = status;
@@ -290,10 +252,13 @@ void process_reap(struct agent *a)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct process *p = a->processes;
-        while (p && (p->pid != pid || p->reaped))
-            p = p->next;
+        bool asked = false;
+        for (; p && (p->pid != pid || p->reaped); p = p->next)
+            asked |= p->asked;
         if (p)
-            ended(p, status);
+            process_ended(p, status);
+        else if (!worker_reaped(a, pid, status) && asked)
+            launch_note_ended(a, pid, status);
     }
 }
 

@@ -19,6 +19,8 @@ struct process {
     struct call *call; /* the exec call, until it is over */
     pid_t pid;
     int status;       /* when reaped */
+    bool asked;       /* a worker is to start it, and has not answered */
+    bool killed;
     bool started;     /* the program runs, or cannot */
     bool reaped;
     bool released;    /* what it still writes is dropped */
@@ -35,8 +37,6 @@ struct process {
 
 /* A new process object for the exec call. */
 struct process *process_new(struct call *call);
-/* Starts it; with the pipes' ends and the program in `s`. -1 with errno. */
-int process_start(struct process *p, struct spawn *s, uint64_t window, int64_t limit, uint64_t timeout_ns);
 /* Ends the object and the call of a process that was never started. */
 void process_abandon(struct process *p, int code);
 struct process *process_find(struct agent *a, uint64_t id);
@@ -44,6 +44,8 @@ struct process *process_find(struct agent *a, uint64_t id);
 void process_kill(struct process *p);
 /* The host wants no more of its output; the exec call ends as soon as the process has. */
 void process_release(struct process *p);
+/* It was waited for. May free it. */
+void process_ended(struct process *p, int status);
 /* The host takes `n` more bytes of an output. */
 void process_take(struct process *p, unsigned stream, uint64_t n);
 

@@ -22,6 +22,20 @@ int root_init(void)
     return fstatat(proc_fd, "1/root/.", &followed, 0) < 0 && errno != EACCES ? -1 : 0;
 }
 
+int root_fd(void)
+{
+    return proc_fd;
+}
+
+void root_raise_fd(int least)
+{
+    int high = proc_fd < 0 ? -1 : fcntl(proc_fd, F_DUPFD_CLOEXEC, least);
+    if (high < 0)
+        return;
+    close(proc_fd);
+    proc_fd = high;
+}
+
 void root_follow(struct agent *a)
 {
     struct stat now;

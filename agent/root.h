@@ -5,6 +5,9 @@
 
 /* Remembers /proc; to be called while it is mounted there. */
 int root_init(void);
+/* The descriptor that this takes, and moving it to `least` or above. */
+int root_fd(void);
+void root_raise_fd(int least);
 /* Makes pid 1's root directory this process's, if it changed since the last time. */
 void root_follow(struct agent *a);
 /* Opens a file of /proc, wherever that is mounted now. */

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "button.h"
+#include "handle.h"
 #include "process.h"
+#include "worker.h"
 
 #define PORT_READ 4096
 
@@ -57,7 +59,7 @@ static void dispatch(struct agent *a, const struct message *m)
         call_body(a, m);
         break;
     case MESSAGE_CREDIT: /* for a call that is over already: nothing to do; so below */
-        if (call && call->state == CALL_OPEN && call->handler->credit)
+        if (call && call->state != CALL_WAITING && call->handler->credit)
             call->handler->credit(call, m->stream, m->credit);
         break;
     case MESSAGE_CANCEL:
@@ -103,6 +105,31 @@ void session_receive(struct agent *a)
     }
 }
 
+/* Before a snapshot, output stays in the pipes, so that the host has all that was sent when it is taken. */
+static void set_quiet(struct agent *a, bool quiet)
+{
+    a->quiet = quiet;
+    process_resume(a);
+}
+
+void session_quiesce(struct call *call)
+{
+    const struct args_quiesce *args = call_args(call);
+    set_quiet(call->agent, !args->end);
+    call_finish(call);
+}
+
+/* What waits for a gate (`after`) starts when the host cancels it: many calls at the same moment. */
+void session_gate(struct call *call)
+{
+    (void)call;
+}
+
+void session_open_gate(struct call *call)
+{
+    call_finish(call);
+}
+
 void session_hello(struct call *call)
 {
     struct agent *a = call->agent;
@@ -117,8 +144,12 @@ void session_hello(struct call *call)
     }
     size_t len;
     uint8_t *keep = call_take_body(call, &len);
-    process_adopt(a, (const uint64_t *)(const void *)keep, len / sizeof(uint64_t));
+    const uint64_t *ids = (const uint64_t *)(const void *)keep;
+    process_adopt(a, ids, len / sizeof(*ids));
+    worker_adopt(a, ids, len / sizeof(*ids));
+    handle_adopt(a, ids, len / sizeof(*ids));
     free(keep);
+    set_quiet(a, false);
     a->greeted = true;
     uname(&name);
     snprintf(system, sizeof(system), "%s %s", name.sysname, name.release);

@@ -7,9 +7,13 @@
  * cancelled call is signalled again every RESIGNAL_MS until it ends. */
 #include "team.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "lane.h"
+#include "session.h"
 
 #define BLOCKED_MS  2
 #define RESIGNAL_MS 20
@@ -142,18 +146,26 @@ static void run(struct agent *a, struct call *call)
     }
 }
 
+static struct call *take_queued(struct agent *a)
+{
+    struct call *call = a->queue;
+    if (!call)
+        return NULL;
+    a->queue = call->queue_next;
+    if (!a->queue)
+        a->queue_end = &a->queue;
+    call->queue_next = NULL;
+    return call;
+}
+
 static void lead(struct agent *a)
 {
     a->lead = true;
     a->running = false;
     a->leader = pthread_self();
     while (leads(a) && !a->channel.ended) {
-        struct call *call = a->queue;
+        struct call *call = take_queued(a);
         if (call) {
-            a->queue = call->queue_next;
-            if (!a->queue)
-                a->queue_end = &a->queue;
-            call->queue_next = NULL;
             run(a, call);
             continue;
         }
@@ -167,6 +179,28 @@ static void lead(struct agent *a)
     agent_flush(a); /* the result of the call that cost the lead */
     if (a->channel.ended)
         agent_end(a);
+}
+
+int team_wait_alone(struct agent *a)
+{
+    struct channel *c = &a->channel;
+    struct pollfd p = {.fd = c->watch.fd, .events = (short)(POLLIN | (c->out.len ? POLLOUT : 0))};
+    lane_leave();
+    poll(&p, 1, -1);
+    lane_enter();
+    agent_flush(a);
+    session_receive(a);
+    return c->ended ? -1 : 0;
+}
+
+void team_serve_alone(struct agent *a)
+{
+    do {
+        struct call *call;
+        while ((call = take_queued(a)))
+            run(a, call);
+        agent_flush(a);
+    } while (!team_wait_alone(a));
 }
 
 void team_submit(struct call *call)
@@ -198,6 +232,8 @@ static void interrupt_again(struct timer *t)
 void team_interrupt(struct call *call)
 {
     struct agent *a = call->agent;
+    if (a->options.alone)
+        return; /* it is this thread, which waits for more of the request */
     pthread_kill(call->thread, SIGNAL_CANCEL);
     if (!a->cancel_timer.armed)
         timer_set(&a->events, &a->cancel_timer, deadline_after(RESIGNAL_MS * NS_PER_MS));

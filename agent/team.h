@@ -7,6 +7,10 @@
 int team_init(struct agent *a);
 /* Joins the team for good, with the lock; the first to do so leads. */
 void team_serve(struct agent *a) __attribute__((noreturn));
+/* The same for a thread without a team (options.alone): returns when the channel has ended. */
+void team_serve_alone(struct agent *a);
+/* Takes in what comes next, when it has; 0, or -1 when the channel has ended. */
+int team_wait_alone(struct agent *a);
 /* Has a call run by whoever leads. */
 void team_submit(struct call *call);
 /* To be called with the lock by a thread that runs a call, before it waits for something that events bring. -1: there

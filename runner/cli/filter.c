@@ -1,47 +1,69 @@
 #include "cli/filter.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 
-static json_t *string_array(const struct strv *v)
+static void add_strings(struct buf *out, const struct strv *v)
 {
-    json_t *array = json_array();
-    for (size_t i = 0; i < v->count; i++)
-        json_array_append_new(array, json_string(v->items[i]));
-    return array;
+    buf_append_byte(out, '[');
+    for (size_t i = 0; i < v->count; i++) {
+        if (i)
+            buf_append_byte(out, ',');
+        json_append_text(out, v->items[i]);
+    }
+    buf_append_byte(out, ']');
+}
+
+static size_t key_length(const char *pair)
+{
+    return (size_t)(strchr(pair, '=') - pair);
+}
+
+static bool same_key(const char *a, const char *b)
+{
+    return key_length(a) == key_length(b) && !memcmp(a, b, key_length(a));
 }
 
 /* "K=V" items as [[K, [V, V…]], …], keys in order of first use. */
-static json_t *pair_array(const struct strv *v)
+static void add_pairs(struct buf *out, const struct strv *v)
 {
-    json_t *out = json_array();
+    const char *separator = "";
+    buf_append_byte(out, '[');
     for (size_t i = 0; i < v->count; i++) {
-        const char *text = v->items[i], *equals = strchr(text, '=');
-        _cleanup_free_ char *key = xstrndup(text, (size_t)(equals - text));
-        json_t *values = NULL, *pair;
-        size_t at;
-        json_array_foreach(out, at, pair)
-        {
-            if (!strcmp(json_string_value(json_array_get(pair, 0)), key))
-                values = json_array_get(pair, 1);
-        }
-        if (!values) {
-            values = json_array();
-            json_array_append_new(out, json_pack("[s, o]", key, values));
-        }
-        json_array_append_new(values, json_string(equals + 1));
+        size_t first = 0;
+        _cleanup_strv_ struct strv values = STRV_INIT;
+        while (!same_key(v->items[first], v->items[i]))
+            first++;
+        if (first < i)
+            continue;
+        for (size_t j = i; j < v->count; j++)
+            if (same_key(v->items[i], v->items[j]))
+                strv_add(&values, v->items[j] + key_length(v->items[j]) + 1);
+        buf_printf(out, "%s[", separator);
+        separator = ",";
+        json_append_string(out, v->items[i], key_length(v->items[i]));
+        buf_append_byte(out, ',');
+        add_strings(out, &values);
+        buf_append_byte(out, ']');
     }
-    return out;
+    buf_append_byte(out, ']');
 }
 
 char *filter_json(const struct options *o)
 {
-    json_t *filter = json_pack("{s:b, s:o, s:o, s:o, s:o}", "include_slow", o->include_slow, "tags",
-                               string_array(&o->tags), "no_tags", string_array(&o->no_tags), "tag_meta",
-                               pair_array(&o->tag_meta), "no_tag_meta", pair_array(&o->no_tag_meta));
-    char *text = filter ? json_dumps(filter, JSON_COMPACT) : NULL;
-    json_decref(filter);
-    return text;
+    _cleanup_buf_ struct buf out = BUF_INIT((size_t)64 << 20);
+    bool shuffle = o->shuffle == SHUFFLE_TESTS || o->shuffle == SHUFFLE_ALL;
+    buf_printf(&out, "{\"include_slow\":%s,\"shuffle\":%s,\"tags\":", o->include_slow ? "true" : "false",
+               shuffle ? "true" : "false");
+    add_strings(&out, &o->tags);
+    buf_append_str(&out, ",\"no_tags\":");
+    add_strings(&out, &o->no_tags);
+    buf_append_str(&out, ",\"tag_meta\":");
+    add_pairs(&out, &o->tag_meta);
+    buf_append_str(&out, ",\"no_tag_meta\":");
+    add_pairs(&out, &o->no_tag_meta);
+    buf_append_byte(&out, '}');
+    return buf_steal_str(&out);
 }

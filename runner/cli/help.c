@@ -30,8 +30,10 @@ static const char *const group_titles[] = {
 static void print_row(FILE *out, const struct option_row *row)
 {
     char letter[] = {'-', row->letter, ',', ' ', '\0'};
-    _cleanup_free_ char *flag = xasprintf("  %s--%s%s%s", row->letter ? letter : "", row->name,
-                                          row->value ? " " : "", row->value ? row->value : "");
+    _cleanup_free_ char *flag = xasprintf("  %s--%s%s%s%s", row->letter ? letter : "", row->name,
+                                          !row->value                   ? ""
+                                          : row->kind == OPTION_CHOICE ? "[="
+                                                                       : " ", row->value ? row->value : "", row->kind == OPTION_CHOICE ? "]" : "");
     if (strlen(flag) < FLAG_COLUMN)
         fprintf(out, "%-*s%s\n", FLAG_COLUMN, flag, row->help);
     else

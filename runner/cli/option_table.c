@@ -5,7 +5,10 @@
 
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
+static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
+
 #define FIELD(field) offsetof(struct options, field)
+#define SELECT       (VERB_RUN | VERB_LIST)
 #define LAUNCH       (VERB_RUN | VERB_PREPARE)
 #define MACHINE      (VERB_RUN | VERB_DOCTOR)
 
@@ -25,7 +28,19 @@ const struct option_row option_rows[] = {
      "only tests whose meta.K is or holds V", NULL},
     {"no-tag-meta", 0, OPTION_PAIRS, FIELD(no_tag_meta), "K=V", GROUP_SELECTION, VERB_RUN,
      "no tests whose meta.K is or holds V", NULL},
-    {"seed", 0, OPTION_SEED, FIELD(seed), "N", GROUP_SELECTION, VERB_RUN,
+    {"rerun-failed", 0, OPTION_FLAG, FIELD(rerun_failed), NULL, GROUP_SELECTION, SELECT,
+     "only files that failed in the newest run with failures", NULL},
+    {"since", 0, OPTION_TEXT, FIELD(since), "PATH", GROUP_SELECTION, SELECT,
+     "only files changed later than PATH was", NULL},
+    {"shard", 0, OPTION_SHARD, FIELD(shard), "I/N", GROUP_SELECTION, SELECT,
+     "the I-th of N slices of about equal duration", NULL},
+    {"durations", 0, OPTION_TEXT, FIELD(durations), "FILE", GROUP_SELECTION, SELECT,
+     "durations to balance shards by; a run updates them", NULL},
+    {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
+     "another order, of files (default), of tests in their file, or both", shuffle_words},
+    {"repeat", 0, OPTION_COUNT, FIELD(repeat), "N", GROUP_SELECTION, VERB_RUN,
+     "run each file N times", NULL},
+    {"seed", 0, OPTION_SEED, FIELD(seed), "N", GROUP_SELECTION, SELECT,
      "seed of everything random (default: random, printed on failure)", NULL},
 
     {"jobs", 'j', OPTION_COUNT, FIELD(jobs), "N", GROUP_RESOURCES, VERB_RUN,
@@ -40,6 +55,10 @@ const struct option_row option_rows[] = {
      "limit per file, 0 for none (default 300s)", NULL},
     {"fail-fast", 0, OPTION_FLAG, FIELD(fail_fast), NULL, GROUP_RESOURCES, VERB_RUN,
      "start no further file after the first failed one", NULL},
+    {"retries", 0, OPTION_NUMBER, FIELD(retries), "N", GROUP_RESOURCES, VERB_RUN,
+     "run a file that did not pass up to N times more (default 0)", NULL},
+    {"psi-threshold", 0, OPTION_PERCENT, FIELD(psi_threshold), "PCT", GROUP_RESOURCES, VERB_RUN,
+     "start no file at that CPU pressure, 0 for never mind (default 50)", NULL},
     {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
      "another kernel for a profile, for this run", NULL},
     {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
@@ -63,6 +82,22 @@ const struct option_row option_rows[] = {
      "show only failures", NULL},
     {"json", 0, OPTION_FLAG, FIELD(json), NULL, GROUP_OUTPUT, VERB_RUN | VERB_LIST | VERB_DOCTOR,
      "one JSON object per line on stdout", NULL},
+    {"tap", 0, OPTION_FLAG, FIELD(tap), NULL, GROUP_OUTPUT, VERB_RUN,
+     "TAP version 14 on stdout", NULL},
+    {"ktap", 0, OPTION_FLAG, FIELD(ktap), NULL, GROUP_OUTPUT, VERB_RUN,
+     "KTAP version 1, as the kernel's own tests print, on stdout", NULL},
+    {"junit", 0, OPTION_TEXT, FIELD(junit), "FILE", GROUP_OUTPUT, VERB_RUN,
+     "JUnit XML at the end", NULL},
+    {"html", 0, OPTION_TEXT, FIELD(html), "FILE", GROUP_OUTPUT, VERB_RUN,
+     "one self-contained page at the end", NULL},
+    {"github", 0, OPTION_FLAG, FIELD(github), NULL, GROUP_OUTPUT, VERB_RUN,
+     "annotations and step summary of GitHub Actions", NULL},
+    {"save-events", 0, OPTION_TEXT, FIELD(save_events), "PATH", GROUP_OUTPUT, VERB_RUN,
+     "the event stream into a file", NULL},
+    {"events-stdout", 0, OPTION_FLAG, FIELD(events_stdout), NULL, GROUP_OUTPUT, VERB_RUN,
+     "the event stream on stdout", NULL},
+    {"events-socket", 0, OPTION_TEXT, FIELD(events_socket), "PATH", GROUP_OUTPUT, VERB_RUN,
+     "the event stream for whoever connects to PATH", NULL},
     {"color", 0, OPTION_WORD, FIELD(color), "auto|always|never", GROUP_OUTPUT, VERB_RUN,
      "colour the text (default: on a terminal, unless NO_COLOR)", color_words},
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,
@@ -77,6 +112,12 @@ const size_t option_row_count = ARRAY_SIZE(option_rows);
 
 const char *const option_conflicts[][2] = {
     {"verbose", "quiet"},
+    {"json", "tap"},
+    {"json", "ktap"},
+    {"json", "events-stdout"},
+    {"tap", "ktap"},
+    {"tap", "events-stdout"},
+    {"ktap", "events-stdout"},
 };
 const size_t option_conflict_count = ARRAY_SIZE(option_conflicts);
 /* clang-format on */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,6 +13,7 @@
 #include "config/values.h"
 
 #define TIMEOUT_DEFAULT_NS (300 * INT64_C(1000000000)) /* per file */
+#define PSI_THRESHOLD_DEFAULT 50
 #define OVERCOMMIT_MIN 0.5
 #define OVERCOMMIT_MAX 8.0
 #define ROWS_MAX       128
@@ -79,6 +81,28 @@ static int parse_factor(const char *text, double *ret, struct err *e)
     return 0;
 }
 
+static int parse_percent(const char *text, double *ret, struct err *e)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (!*text || *end || !(value >= 0 && value <= 100))
+        return err_set(e, EINVAL, "invalid value `%s`, expected a number from 0 to 100", text);
+    *ret = value;
+    return 0;
+}
+
+/* "2/4" */
+static int parse_shard(const char *text, struct shard *ret, struct err *e)
+{
+    unsigned index, count;
+    int end = 0;
+    if (sscanf(text, "%5u/%5u%n", &index, &count, &end) != 2 || text[end] || !count || !index || index > count ||
+        strpbrk(text, "+- "))
+        return err_set(e, EINVAL, "invalid value `%s`, expected I/N with I from 1 to N", text);
+    *ret = (struct shard){index, count};
+    return 0;
+}
+
 static int store(const struct option_row *row, struct options *options, const char *value,
                  struct err *e)
 {
@@ -115,12 +139,22 @@ static int store(const struct option_row *row, struct options *options, const ch
             return -1;
         *(unsigned *)field = (unsigned)number;
         return 0;
+    case OPTION_NUMBER:
+        if (parse_count(value, 0, 1000000, &number, e) < 0)
+            return -1;
+        *(unsigned *)field = (unsigned)number;
+        return 0;
+    case OPTION_PERCENT:
+        return parse_percent(value, field, e);
+    case OPTION_SHARD:
+        return parse_shard(value, field, e);
     case OPTION_SEED:
         options->seed_given = true;
         return parse_count(value, 0, UINT64_MAX, field, e);
     case OPTION_FACTOR:
         return parse_factor(value, field, e);
     case OPTION_WORD:
+    case OPTION_CHOICE:
         return word_parse(value, row->words, field, e);
     }
     return 0;
@@ -134,6 +168,8 @@ static int take_option(struct parser *p, size_t index, const char *attached, str
     p->given[index] = true;
     if (!row->value && attached)
         return err_set(e, EINVAL, "--%s takes no value", row->name);
+    if (row->kind == OPTION_CHOICE && !attached)
+        attached = row->words[0];
     if (row->value && !attached) {
         if (p->at >= p->argc)
             return err_set(e, EINVAL, "--%s needs a value: --%s %s", row->name, row->name,
@@ -232,7 +268,8 @@ static int check_combination(const struct parser *p, struct err *e)
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
     _cleanup_(options_done) struct options options = {
-        .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1};
+        .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1, .shuffle = -1,
+        .repeat = 1, .shard = {1, 1}, .psi_threshold = PSI_THRESHOLD_DEFAULT};
     struct parser p = {.argc = argc, .argv = argv, .options = &options};
     if (take_words(&p, e) < 0)
         return -1;
@@ -250,8 +287,9 @@ void options_done(struct options *o)
                             &o->no_tag_meta, &o->kernels, &o->initrds, &o->appends};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         strv_done(lists[i]);
-    free(o->config);
-    free(o->filter);
-    free(o->qemu);
+    char *texts[] = {o->config, o->filter, o->qemu,        o->since,        o->durations,
+                     o->junit,  o->html,   o->save_events, o->events_socket};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        free(texts[i]);
     *o = (struct options){0};
 }

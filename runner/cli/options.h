@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/strv.h"
 
+enum shuffle_choice { SHUFFLE_FILES, SHUFFLE_TESTS, SHUFFLE_ALL };
 enum color_choice { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct verb;
@@ -22,6 +23,13 @@ struct options {
     char *config, *filter; /* NULL: not given */
     bool include_slow;
     struct strv tags, no_tags, tag_meta, no_tag_meta; /* the last two are "K=V" */
+    char *since, *durations;
+    bool rerun_failed;
+    struct shard {
+        unsigned index, count; /* index from 1 */
+    } shard;
+    int shuffle; /* enum shuffle_choice or -1 */
+    unsigned repeat, retries;
     bool seed_given;
     uint64_t seed;
 
@@ -29,6 +37,7 @@ struct options {
     uint64_t memory;
     unsigned cpus, jobs;
     double cpu_overcommit;
+    double psi_threshold; /* percent, 0 disables */
     int64_t timeout_ns; /* 0 disables */
     bool fail_fast, no_preflight, no_build;
     struct strv kernels, initrds, appends; /* "[PROFILE=]VALUE" */
@@ -37,7 +46,8 @@ struct options {
     int sandbox; /* enum sandbox_choice or -1 */
 
     /* Output. */
-    bool verbose, quiet, json, no_progress;
+    bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress;
+    char *junit, *html, *save_events, *events_socket; /* NULL: not given */
     int color; /* enum color_choice */
     bool help, version;
 };
@@ -50,9 +60,13 @@ enum option_kind {
     OPTION_SIZE,     /* uint64_t bytes, not 0 */
     OPTION_DURATION, /* int64_t ns */
     OPTION_COUNT,    /* unsigned, at least 1 */
+    OPTION_NUMBER,   /* unsigned, may be 0 */
+    OPTION_PERCENT,  /* double from 0 to 100 */
+    OPTION_SHARD,    /* struct shard */
     OPTION_SEED,     /* uint64_t, and seed_given */
     OPTION_FACTOR,   /* double, clamped to [0.5, 8.0] */
     OPTION_WORD,     /* int: index into `words` */
+    OPTION_CHOICE,   /* the same, with a value only as --flag=value; without it the first word */
 };
 
 enum option_group { GROUP_SELECTION, GROUP_RESOURCES, GROUP_OUTPUT, GROUP_GENERAL, GROUP_COUNT };

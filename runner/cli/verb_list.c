@@ -2,12 +2,13 @@
 
 #include "base/json.h"
 #include "cli/say.h"
+#include "cli/select.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
 
 #define LINE_MAX_BYTES (1 << 16)
 
-static void print_json(const struct test_file *file)
+static void print_json(const struct dispatch_file *file)
 {
     _cleanup_buf_ struct buf line = BUF_INIT(LINE_MAX_BYTES);
     buf_append_str(&line, "{\"path\":");
@@ -19,10 +20,10 @@ static void print_json(const struct test_file *file)
 int verb_list(const struct options *options)
 {
     _cleanup_err_ struct err e = ERR_INIT;
-    _cleanup_(discovery_done) struct discovery files = {0};
+    _cleanup_(selection_done) struct selection files = {0};
     _cleanup_(environment_freep) struct environment *env = setup_environment(options);
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
-    if (!config || setup_files(options, config, &files, &e) < 0) {
+    if (!config || select_files(options, env, config, options->seed, &files, &e) < 0) {
         say_error(&e);
         return EXIT_USAGE;
     }

@@ -2,6 +2,7 @@
  * command line. */
 #include <stdlib.h>
 
+#include "cli/output.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
@@ -23,7 +24,7 @@ int verb_worker(const struct options *options, const char *link_fd)
         .filter_json = filter ? filter : "{}",
         .timeout_ns = options->timeout_ns,
         .no_build = options->no_build,
-        .quiet_stdout = options->json,
+        .quiet_stdout = output_owns_stdout(options),
         .show_progress = !options->quiet && !options->no_progress,
     };
     unsetenv(WORKER_FD_VARIABLE);

@@ -1,10 +1,10 @@
 #include "events/event.h"
 
-#include <string.h>
+#include <errno.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/io.h"
+#include "events/payload.h"
 
 static const uint8_t *load_u32(const uint8_t *p, uint32_t *ret)
 {
@@ -12,28 +12,36 @@ static const uint8_t *load_u32(const uint8_t *p, uint32_t *ret)
     return p + 4;
 }
 
-void event_append(struct buf *out, const char *kind, const struct buf *payload)
+int event_append(struct buf *out, int64_t ts, struct bytes kind, struct bytes payload)
 {
     struct packer p = {.to = out};
     size_t before = out->len;
     buf_append(out, "\0\0\0\0", 4);
     pack_map(&p, 3);
     pack_str(&p, "ts");
-    pack_int(&p, clock_realtime_ns());
+    pack_int(&p, ts);
     pack_str(&p, "kind");
-    pack_str(&p, kind);
+    pack_strn(&p, kind.data, kind.len);
     pack_str(&p, "payload");
-    pack_raw(&p, buf_head(payload), payload->len);
-    uint8_t *head = buf_head(out) + before;
+    pack_raw(&p, payload.data, payload.len);
     size_t n = out->len - before - 4;
+    if (p.full || n > EVENT_FRAME_MAX) {
+        out->len = before;
+        return -1;
+    }
+    uint8_t *head = buf_head(out) + before;
     for (int i = 0; i < 4; i++)
         head[i] = (uint8_t)(n >> (24 - 8 * i));
+    return 0;
 }
 
 bool event_write(int fd, const char *kind, const struct buf *payload)
 {
     _cleanup_buf_ struct buf frame = BUF_INIT(EVENT_FRAME_MAX + 4096);
-    event_append(&frame, kind, payload);
+    if (event_append(&frame, clock_realtime_ns(), bytes_str(kind), bytes_of(buf_head(payload), payload->len)) < 0) {
+        errno = EMSGSIZE;
+        return false;
+    }
     return write_full(fd, buf_head(&frame), frame.len) == 0;
 }
 
@@ -62,68 +70,4 @@ int event_next(const struct buf *in, struct event *ret, struct err *e)
 bool event_is(const struct event *ev, const char *kind)
 {
     return bytes_is(ev->kind, kind);
-}
-
-bool payload_value(struct bytes map, const char *key, struct bytes *ret_packed)
-{
-    struct unpacker u = unpacker_of(map);
-    uint32_t pairs;
-    struct bytes name, value;
-    if (unpack_map(&u, &pairs) < 0)
-        return false;
-    while (pairs--) {
-        if (unpack_bytes(&u, &name) < 0 || unpack_skip(&u, &value) < 0)
-            return false;
-        if (bytes_is(name, key)) {
-            *ret_packed = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool payload_bytes(struct bytes map, const char *key, struct bytes *ret)
-{
-    struct bytes packed;
-    if (!payload_value(map, key, &packed))
-        return false;
-    struct unpacker u = unpacker_of(packed);
-    struct bytes value;
-    if (unpack_bytes(&u, &value) < 0)
-        return false;
-    *ret = value;
-    return true;
-}
-
-bool payload_int(struct bytes map, const char *key, int64_t *ret)
-{
-    struct bytes packed;
-    if (!payload_value(map, key, &packed))
-        return false;
-    struct unpacker u = unpacker_of(packed);
-    int64_t value;
-    if (unpack_int(&u, &value) < 0)
-        return false;
-    *ret = value;
-    return true;
-}
-
-bool payload_bool(struct bytes map, const char *key, bool *ret)
-{
-    struct bytes packed;
-    if (!payload_value(map, key, &packed))
-        return false;
-    struct unpacker u = unpacker_of(packed);
-    bool value;
-    if (unpack_bool(&u, &value) < 0)
-        return false;
-    *ret = value;
-    return true;
-}
-
-char *payload_string(struct bytes map, const char *key)
-{
-    struct bytes value = {0};
-    payload_bytes(map, key, &value);
-    return value.len ? xstrndup((const char *)value.data, value.len) : xstrdup("");
 }

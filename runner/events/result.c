@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "events/payload.h"
 
 #define META_MAX ((size_t)1 << 20)
 
@@ -10,7 +11,7 @@ struct file_result *file_result_new(const char *path)
 {
     struct file_result *r = xnew0(struct file_result);
     r->path = xstrdup(path);
-    r->attempt = 1;
+    r->attempt = r->repeat = 1;
     return r;
 }
 
@@ -25,6 +26,18 @@ static void test_result_done(struct test_result *t)
     buf_done(&t->meta);
 }
 
+static void forget_plan(struct file_result *r)
+{
+    for (size_t i = 0; i < r->planned_count; i++) {
+        free(r->planned[i].name);
+        free(r->planned[i].file);
+        buf_done(&r->planned[i].meta);
+    }
+    free(r->planned);
+    r->planned = NULL;
+    r->planned_count = 0;
+}
+
 void file_result_free(struct file_result *r)
 {
     if (!r)
@@ -33,11 +46,12 @@ void file_result_free(struct file_result *r)
         test_result_done(&r->tests[i]);
     free(r->tests);
     free(r->path);
+    free(r->source);
     free(r->chunk_error);
     free(r->detail);
     free(r->stderr_tail);
     free(r->running);
-    strv_done(&r->registered);
+    forget_plan(r);
     free(r);
 }
 
@@ -57,40 +71,78 @@ static struct test_result *add_test(struct file_result *r, enum test_status stat
     return t;
 }
 
-static void take_strings(struct bytes map, const char *key, struct strv *out)
-{
-    struct bytes packed, item;
-    uint32_t count;
-    if (!payload_value(map, key, &packed))
-        return;
-    struct unpacker u = unpacker_of(packed);
-    if (unpack_array(&u, &count) < 0)
-        return;
-    while (count-- && !unpack_bytes(&u, &item))
-        strv_take(out, xstrndup((const char *)item.data, item.len));
-}
-
 static void take_outcome(struct file_result *r, const struct event *ev, enum test_status status)
 {
     struct test_result *t = add_test(r, status);
     struct bytes meta;
     t->name = payload_string(ev->payload, "name");
-    if (status != TEST_PASSED)
-        t->message = payload_string(ev->payload, "reason");
+    payload_bool(ev->payload, "flaky", &t->flaky);
+    if (status != TEST_PASSED || t->flaky)
+        t->message = payload_string(ev->payload, t->flaky ? "earlier" : "reason");
+    r->flaky += t->flaky;
     t->traceback = payload_string(ev->payload, "traceback");
     t->console = payload_string(ev->payload, "console_excerpt");
     t->file = payload_string(ev->payload, "file");
     payload_int(ev->payload, "line", &t->line);
     payload_int(ev->payload, "duration_ns", &t->duration_ns);
-    take_strings(ev->payload, "log", &t->log);
+    payload_strings(ev->payload, "log", &t->log);
     if (payload_value(ev->payload, "meta", &meta))
         buf_append(&t->meta, meta.data, meta.len);
+}
+
+static void take_plan(struct file_result *r, const struct event *ev)
+{
+    struct bytes packed, test, meta;
+    uint32_t count;
+    if (r->planned || !payload_value(ev->payload, "tests", &packed))
+        return;
+    struct unpacker u = unpacker_of(packed);
+    if (unpack_array(&u, &count) < 0)
+        return;
+    r->planned = xnewa(struct planned_test, (size_t)count + 1);
+    while (count-- && unpack_skip(&u, &test) == 0) {
+        struct planned_test *t = &r->planned[r->planned_count++];
+        *t = (struct planned_test){.meta = BUF_INIT(META_MAX)};
+        t->name = payload_string(test, "name");
+        t->file = payload_string(test, "file");
+        payload_int(test, "line", &t->line);
+        if (payload_value(test, "meta", &meta))
+            buf_append(&t->meta, meta.data, meta.len);
+    }
+}
+
+static void take_dispatch(struct file_result *r, const struct event *ev)
+{
+    int64_t attempt = 1, worker = 0;
+    payload_int(ev->payload, "attempt", &attempt);
+    payload_int(ev->payload, "worker", &worker);
+    r->attempt = (unsigned)attempt;
+    r->worker = (unsigned)worker;
+    r->started = ev->ts;
+}
+
+static void take_completion(struct file_result *r, const struct event *ev)
+{
+    struct bytes status = {0};
+    payload_bytes(ev->payload, "status", &status);
+    for (int i = FILE_PASSED; i <= FILE_CRASHED; i++)
+        if (bytes_is(status, file_status_name(i)))
+            r->status = i;
+    payload_int(ev->payload, "duration_ns", &r->duration_ns);
+    payload_int(ev->payload, "waited_ns", &r->waited_ns);
+    r->ended = ev->ts;
+    if (!r->started)
+        r->started = ev->ts;
+    _cleanup_free_ char *detail = payload_string(ev->payload, "detail");
+    char **where = r->status == FILE_FAILED ? &r->chunk_error : &r->detail;
+    if (*detail && !r->chunk_error && !r->detail)
+        *where = steal_ptr(detail);
 }
 
 void file_result_take(struct file_result *r, const struct event *ev)
 {
     if (event_is(ev, "worker_tests")) {
-        take_strings(ev->payload, "tests", &r->registered);
+        take_plan(r, ev);
     } else if (event_is(ev, "worker_chunk_error")) {
         free(r->chunk_error);
         r->chunk_error = payload_string(ev->payload, "message");
@@ -105,10 +157,22 @@ void file_result_take(struct file_result *r, const struct event *ev)
         take_outcome(r, ev, TEST_FAILED);
     } else if (event_is(ev, "test_skipped")) {
         take_outcome(r, ev, TEST_SKIPPED);
+    } else if (event_is(ev, "file_dispatched")) {
+        take_dispatch(r, ev);
+    } else if (event_is(ev, "file_completed")) {
+        take_completion(r, ev);
     }
 }
 
-static bool has_ended(const struct file_result *r, const char *name)
+const struct planned_test *file_result_planned(const struct file_result *r, const char *name)
+{
+    for (size_t i = 0; i < r->planned_count; i++)
+        if (!strcmp(r->planned[i].name, name))
+            return &r->planned[i];
+    return NULL;
+}
+
+bool file_result_has_ended(const struct file_result *r, const char *name)
 {
     for (size_t i = 0; i < r->test_count; i++)
         if (!strcmp(r->tests[i].name, name))
@@ -116,31 +180,11 @@ static bool has_ended(const struct file_result *r, const char *name)
     return false;
 }
 
-void file_result_crash(struct file_result *r, const char *reason)
-{
-    if (r->status != FILE_TIMED_OUT)
-        r->status = FILE_CRASHED;
-    free(r->detail);
-    r->detail = xstrdup(reason);
-    if (r->running) {
-        char *name = xstrdup(r->running);
-        struct test_result *t = add_test(r, TEST_FAILED);
-        t->name = name;
-        t->message = xstrdup(reason);
-    }
-    for (size_t i = 0; i < r->registered.count; i++) {
-        if (has_ended(r, r->registered.items[i]))
-            continue;
-        struct test_result *t = add_test(r, TEST_FAILED);
-        t->name = xstrdup(r->registered.items[i]);
-        t->message = xasprintf("failed-due-to-poisoned-state: %s", reason);
-    }
-}
-
 void file_result_settle(struct file_result *r)
 {
     if (r->status == FILE_PASSED && (r->failed || r->chunk_error))
         r->status = FILE_FAILED;
+    forget_plan(r);
 }
 
 const char *test_status_name(enum test_status status)

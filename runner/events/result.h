@@ -14,37 +14,57 @@ enum file_status { FILE_PASSED, FILE_FAILED, FILE_TIMED_OUT, FILE_CRASHED };
 struct test_result {
     char *name;
     enum test_status status;
-    char *message; /* failure or skip reason; NULL when passed */
+    bool flaky;    /* passed, after it had failed in an earlier attempt */
+    char *message; /* failure or skip reason; of a flaky test the earlier failure; else NULL */
     char *traceback, *console, *file;
     int64_t line, duration_ns;
     struct strv log;
     struct buf meta; /* packed map */
 };
 
+/* A test of which its file has told, before it runs. */
+struct planned_test {
+    char *name, *file;
+    int64_t line;
+    struct buf meta;
+};
+
 struct file_result {
-    char *path;
+    char *path;   /* with "#k" for the k-th repeat */
+    char *source; /* the file, or NULL when it is not known */
     enum file_status status;
     char *chunk_error; /* or NULL */
     char *detail;      /* why it crashed, or NULL */
     char *stderr_tail; /* of a crashed file, or NULL */
     struct test_result *tests; /* ended ones, in order */
     size_t test_count, test_capacity;
-    size_t passed, failed, skipped;
-    int64_t duration_ns; /* waits for the pool left out */
-    unsigned attempt;
-    struct strv registered; /* names of all tests of the file */
-    char *running;          /* the test begun and not ended, or NULL */
+    size_t passed, failed, skipped, flaky;
+    int64_t started, ended; /* since the epoch; 0: never dispatched */
+    int64_t duration_ns;    /* waits for the pool left out */
+    int64_t waited_ns;
+    unsigned repeat; /* from 1 */
+    unsigned attempt, worker;
+    struct planned_test *planned; /* until it is settled */
+    size_t planned_count;
+    char *running; /* the test begun and not ended, or NULL */
+};
+
+struct run_totals {
+    size_t files, files_bad; /* bad: failed, timed out or crashed */
+    size_t passed, failed, skipped, flaky;
+    size_t files_not_run; /* --fail-fast, interrupt */
+    int64_t duration_ns;
 };
 
 struct file_result *file_result_new(const char *path);
 void file_result_free(struct file_result *r);
 DEFINE_CLEANUP(struct file_result, file_result_free)
 
-/* Takes test_* and worker_* events; ignores others. */
+/* Takes file_dispatched, file_completed, test_* and worker_* events; ignores others. */
 void file_result_take(struct file_result *r, const struct event *ev);
-/* The process is gone before it was done: the running test fails with `reason`, the tests after it as
- * `failed-due-to-poisoned-state`. */
-void file_result_crash(struct file_result *r, const char *reason);
+/* The planned test of that name, or NULL. */
+const struct planned_test *file_result_planned(const struct file_result *r, const char *name);
+bool file_result_has_ended(const struct file_result *r, const char *name);
 /* Passed unless something failed; to be called last. */
 void file_result_settle(struct file_result *r);
 

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "events/event.h"
+#include "events/payload.h"
 
 struct pool_client {
     struct loop *loop;

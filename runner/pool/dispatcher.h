@@ -3,21 +3,35 @@
 
 #include "base/strv.h"
 #include "events/result.h"
+#include "events/stream.h"
 #include "loop/loop.h"
 #include "pool/pool.h"
-#include "report/report.h"
+
+/* One run of one file. */
+struct dispatch_file {
+    const char *path;
+    const char *label; /* names it in events and reports: the path, with "#k" for the k-th repeat */
+    unsigned repeat;   /* from 1 */
+};
 
 struct dispatcher_settings {
-    const struct strv *files;
+    struct loop *loop;
+    struct stream *stream; /* takes the events */
+    const struct dispatch_file *files;
+    size_t file_count;
     char *const *argv;      /* this process's own: each worker parses the same command line */
     const char *filter_json; /* for every worker's WORKER_FILTER_VARIABLE */
     struct amount total;    /* of the pool */
     unsigned jobs;          /* files at once */
+    unsigned retries;       /* further attempts of a file that did not pass */
     int64_t timeout_ns;     /* per file, waits left out; 0: none */
+    double psi_threshold;   /* percent of CPU pressure that holds back files; 0: none */
     bool fail_fast;
-    const struct buf *job;  /* packed map handed to every worker, without "path" (see worker.h) */
-    /* Called for each finished file, in the order of finishing. */
+    const struct buf *job;  /* packed map handed to every worker (see worker.h) */
+    /* Called for each finished file, after its last attempt, in the order of finishing; takes the result. */
     void (*on_file)(struct file_result *r, void *arg);
+    /* What workers write to standard error. */
+    void (*on_stderr)(const char *text, size_t n, void *arg);
     void *arg;
 };
 

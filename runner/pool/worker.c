@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "events/event.h"
+#include "events/payload.h"
 #include "pool/client.h"
 #include "script/script.h"
 

@@ -48,6 +48,11 @@ static void put_test(const struct text_report *t, const struct test_result *test
 {
     if (test->status == TEST_FAILED) {
         put_failure(t, test);
+    } else if (test->flaky && t->verbosity != VERBOSITY_QUIET) {
+        fputs("    ", t->out);
+        put_word(t, yellow, "FLAKY");
+        fprintf(t->out, " %s: passed, but failed before\n", test->name);
+        put_block(t, "        ", test->message);
     } else if (t->verbosity == VERBOSITY_VERBOSE) {
         fputs("    ", t->out);
         if (test->status == TEST_PASSED) {
@@ -67,7 +72,8 @@ void text_report_file(const struct text_report *t, const struct file_result *r)
     if (t->verbosity == VERBOSITY_QUIET && r->status == FILE_PASSED)
         return;
     put_word(t, r->status == FILE_PASSED ? green : red, words[r->status]);
-    fprintf(t->out, " %s (%zu passed, %zu failed, %zu skipped)\n", r->path, r->passed, r->failed, r->skipped);
+    fprintf(t->out, " %s (%zu passed, %zu failed, %zu skipped)", r->path, r->passed, r->failed, r->skipped);
+    fprintf(t->out, r->attempt > 1 ? ", attempt %u\n" : "\n", r->attempt);
     if (r->chunk_error)
         put_block(t, "    ", r->chunk_error);
     if (r->detail)
@@ -83,6 +89,8 @@ void text_report_end(const struct text_report *t, const struct run_totals *total
 {
     fprintf(t->out, "\n%zu file(s); %zu passed, %zu failed, %zu skipped", totals->files, totals->passed,
             totals->failed, totals->skipped);
+    if (totals->flaky)
+        fprintf(t->out, ", %zu flaky", totals->flaky);
     if (totals->files_not_run)
         fprintf(t->out, ", %zu file(s) not run", totals->files_not_run);
     fprintf(t->out, "; %.2fs\n", (double)totals->duration_ns / 1e9);

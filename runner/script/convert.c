@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "script/utf8.h"
+#include "base/utf8.h"
+
+/* Longest text in an event: a frame holds a handful of them (EVENT_FRAME_MAX). */
+#define TEXT_MAX ((size_t)2 << 20)
 
 struct conversion {
     lua_State *L;
@@ -14,31 +17,53 @@ struct conversion {
 
 static void pack(struct conversion *c, int index, const char *path, int level);
 
+/* Pushes at most TEXT_MAX bytes of a longer text, cut between characters, and what is missing. */
+static const char *push_cut(lua_State *L, const char *s, size_t *n)
+{
+    size_t kept = TEXT_MAX;
+    while (kept > TEXT_MAX - 4 && (s[kept] & 0xc0) == 0x80)
+        kept--;
+    lua_pushlstring(L, s, kept);
+    lua_pushfstring(L, "…[cut %I bytes]", (LUAI_UACINT)(*n - kept));
+    lua_concat(L, 2);
+    return lua_tolstring(L, -1, n);
+}
+
+/* Pushes the text with its bad bytes as U+FFFD. */
+static const char *push_clean(lua_State *L, const char *s, size_t *n)
+{
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (size_t left = *n;;) {
+        size_t good = utf8_invalid_offset(s, left);
+        luaL_addlstring(&b, s, good);
+        if (good == left)
+            break;
+        luaL_addstring(&b, "\xef\xbf\xbd");
+        s += good + 1;
+        left -= good + 1;
+    }
+    luaL_pushresult(&b);
+    return lua_tolstring(L, -1, n);
+}
+
 static void pack_text(struct conversion *c, const char *s, size_t n)
 {
-    size_t bad = utf8_invalid_offset(s, n);
-    if (bad == n) {
-        pack_strn(c->p, s, n);
-        return;
-    }
+    int top = lua_gettop(c->L);
+    bool valid = utf8_invalid_offset(s, n) == n;
     if (c->text == CONVERT_BYTES) {
-        pack_bin(c->p, s, n);
+        if (valid)
+            pack_strn(c->p, s, n);
+        else
+            pack_bin(c->p, s, n);
         return;
     }
-    luaL_Buffer b;
-    luaL_buffinit(c->L, &b);
-    while (bad < n) {
-        luaL_addlstring(&b, s, bad);
-        luaL_addstring(&b, "\xef\xbf\xbd");
-        s += bad + 1;
-        n -= bad + 1;
-        bad = utf8_invalid_offset(s, n);
-    }
-    luaL_addlstring(&b, s, n);
-    luaL_pushresult(&b);
-    const char *fixed = lua_tolstring(c->L, -1, &n);
-    pack_strn(c->p, fixed, n);
-    lua_pop(c->L, 1);
+    if (n > TEXT_MAX)
+        s = push_cut(c->L, s, &n);
+    if (!valid)
+        s = push_clean(c->L, s, &n);
+    pack_strn(c->p, s, n);
+    lua_settop(c->L, top);
 }
 
 static uint32_t count_pairs(lua_State *L, int index)

@@ -8,7 +8,7 @@
 #define CONVERT_LEVELS 16
 
 enum convert_text {
-    CONVERT_TEXT,  /* strings are text: bad UTF-8 becomes U+FFFD */
+    CONVERT_TEXT,  /* strings are text: bad UTF-8 becomes U+FFFD, all but the first 2 MiB is cut */
     CONVERT_BYTES, /* strings that are not UTF-8 become bin */
 };
 

@@ -123,23 +123,39 @@ static int core_check_meta(lua_State *L)
     return 0;
 }
 
-/* core.emit(kind, fields): the file's path is added; `meta` keeps its bytes, everything else is text */
+static bool is_empty_table(lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    if (!lua_istable(L, index))
+        return false;
+    lua_pushnil(L);
+    if (!lua_next(L, index))
+        return true;
+    lua_pop(L, 2);
+    return false;
+}
+
+/* core.emit(kind, fields): `meta` keeps its bytes, everything else is text and
+ * lists. The dispatcher adds the file's path. */
 static int core_emit(lua_State *L)
 {
     struct script *s = script_of(L);
     const char *kind = luaL_checkstring(L, 1);
-    uint32_t pairs = 1;
+    uint32_t pairs = 0;
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
         pairs++;
     struct buf *payload = push_buf(L, 16 << 20);
     struct packer p = {.to = payload};
     pack_map(&p, pairs);
-    pack_str(&p, "path");
-    pack_str(&p, s->path);
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
         const char *key = lua_tostring(L, -2);
         pack_str(&p, key);
-        convert_pack(L, -1, strcmp(key, "meta") ? CONVERT_TEXT : CONVERT_BYTES, key, &p);
+        if (!strcmp(key, "meta"))
+            convert_pack(L, -1, CONVERT_BYTES, key, &p);
+        else if (is_empty_table(L, -1))
+            pack_array(&p, 0);
+        else
+            convert_pack(L, -1, CONVERT_TEXT, key, &p);
     }
     if (p.full)
         return luaL_error(L, "event %s: more than 16 MiB", kind);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "script/json.h"
-#include "script/utf8.h"
+#include "base/utf8.h"
 
 struct decoder {
     lua_State *L;

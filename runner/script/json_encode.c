@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "script/json.h"
-#include "script/utf8.h"
+#include "base/utf8.h"
 
 #define OUTPUT_MAX ((size_t)1 << 30)
 

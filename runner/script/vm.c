@@ -101,7 +101,9 @@ static void note_ended(lua_State *L, struct vm_object *o)
 static int vm_shutdown_binding(lua_State *L)
 {
     struct vm_object *o = check_vm(L);
+    o->closing = true;
     vm_shutdown(o->vm);
+    o->closing = false;
     note_ended(L, o);
     return 0;
 }

@@ -28,6 +28,8 @@ struct vm_object {
     size_t nic_count;
     struct launch launch; /* of the boot in progress */
     bool launching;
+    bool closing;           /* being shut down by the test or the end of its scope */
+    struct script *script;  /* of a VM that has booted */
     uint64_t expected; /* console offset of the expect cursor */
     uint64_t reader;   /* … of the next console stream */
     unsigned expect_generation;
@@ -56,5 +58,7 @@ int vm_boot_wait_binding(lua_State *L);
 int vm_boot_binding(lua_State *L);
 /* Raises when the boot options at `index` are not well-formed. */
 void check_boot_options(lua_State *L, int index, const char *call);
+/* Tells that the boot in o->launch is done, and will tell of the VM's end (vm_events.c). */
+void vm_announce_boot(struct script *s, struct vm_object *o);
 /* Gives back what the VM had of the pool or the claim. */
 void vm_release_charge(struct script *s, struct vm_object *o);

@@ -225,6 +225,8 @@ int vm_boot_wait_binding(lua_State *L)
     lua_pushfstring(L, "%s: boot", o->label);
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = vm_boot_wait(o->vm, &o->launch.boot, deadline, &e);
+    if (!failed)
+        vm_announce_boot(s, o);
     launch_done(&o->launch);
     if (!failed)
         failed = network_configure_vm(s, o, deadline, &e);

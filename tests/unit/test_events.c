@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "events/event.h"
+#include "events/payload.h"
 #include "events/result.h"
 
 static void put(struct buf *stream, const char *kind, const char *name, const char *reason)
@@ -16,9 +17,12 @@ static void put(struct buf *stream, const char *kind, const char *name, const ch
     pack_str(&p, reason);
     pack_str(&p, "tests");
     pack_array(&p, 2);
-    pack_str(&p, "a");
-    pack_str(&p, "b");
-    event_append(stream, kind, &payload);
+    for (const char *test = "a"; *test <= 'b'; test = *test == 'a' ? "b" : "c") {
+        pack_map(&p, 1);
+        pack_str(&p, "name");
+        pack_str(&p, test);
+    }
+    event_append(stream, 1, bytes_str(kind), bytes_of(buf_head(&payload), payload.len));
 }
 
 static void feed(struct file_result *r, struct buf *stream)
@@ -66,7 +70,7 @@ static void what_is_no_frame_is_refused(void **state)
     }
 }
 
-static void a_crash_fails_what_had_not_ended(void **state)
+static void plans_are_known_until_settled(void **state)
 {
     (void)state;
     _cleanup_buf_ struct buf stream = BUF_INIT(1 << 16);
@@ -74,12 +78,18 @@ static void a_crash_fails_what_had_not_ended(void **state)
     put(&stream, "worker_tests", "", "");
     put(&stream, "test_started", "a", "");
     feed(r, &stream);
-    file_result_crash(r, "worker killed by SIGSEGV");
+    assert_string_equal(r->running, "a");
+    assert_int_equal(r->planned_count, 2);
+    assert_non_null(file_result_planned(r, "b"));
+    assert_null(file_result_planned(r, "c"));
+    put(&stream, "test_failed", "a", "why");
+    feed(r, &stream);
+    assert_null(r->running);
+    assert_true(file_result_has_ended(r, "a"));
+    assert_false(file_result_has_ended(r, "b"));
     file_result_settle(r);
-    assert_int_equal(r->status, FILE_CRASHED);
-    assert_int_equal(r->failed, 2);
-    assert_string_equal(r->tests[0].message, "worker killed by SIGSEGV");
-    assert_string_equal(r->tests[1].message, "failed-due-to-poisoned-state: worker killed by SIGSEGV");
+    assert_int_equal(r->status, FILE_FAILED);
+    assert_int_equal(r->planned_count, 0);
 }
 
 static void outcomes_are_counted(void **state)
@@ -104,7 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_whole_or_not_there),
         cmocka_unit_test(what_is_no_frame_is_refused),
-        cmocka_unit_test(a_crash_fails_what_had_not_ended),
+        cmocka_unit_test(plans_are_known_until_settled),
         cmocka_unit_test(outcomes_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

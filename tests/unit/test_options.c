@@ -144,7 +144,7 @@ static void table_is_consistent(void **state)
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         assert_int_equal(row->kind == OPTION_FLAG, row->value == NULL);
-        assert_int_equal(row->kind == OPTION_WORD, row->words != NULL);
+        assert_int_equal(row->kind == OPTION_WORD || row->kind == OPTION_CHOICE, row->words != NULL);
         for (size_t j = 0; j < i; j++) {
             assert_string_not_equal(row->name, option_rows[j].name);
             assert_true(!row->letter || row->letter != option_rows[j].letter);

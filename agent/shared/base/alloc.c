@@ -54,7 +54,7 @@ char *xstrdup(const char *s)
 
 char *xstrndup(const char *s, size_t n)
 {
-    return checked(strndup(s, n));
+    return n ? checked(strndup(s, n)) : xstrdup("");
 }
 
 char *xvasprintf(const char *format, va_list args)

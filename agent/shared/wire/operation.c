@@ -46,6 +46,32 @@ SHAPE(args_mkdir, D(args_mkdir, path), U(args_mkdir, perm), B(args_mkdir, parent
 SHAPE(args_rename, D(args_rename, from), D(args_rename, to));
 SHAPE(args_ns, I(args_ns, ns));
 
+SHAPE(args_open, D(args_open, path), U(args_open, mode), U(args_open, perm));
+SHAPE(args_file, U(args_file, file));
+SHAPE(args_read, U(args_read, file), U(args_read, size), B(args_read, all));
+SHAPE(value_written, U(value_written, written));
+SHAPE(args_seek, U(args_seek, file), I(args_seek, offset), U(args_seek, whence));
+SHAPE(value_offset, U(value_offset, offset));
+SHAPE(value_fd, I(value_fd, fd));
+SHAPE(args_tail, D(args_tail, path), I(args_tail, offset), B(args_tail, from_end),
+      U(args_tail, window));
+SHAPE(args_fd_stream, U(args_fd_stream, file), I(args_fd_stream, fd), U(args_fd_stream, window));
+SHAPE(args_syscall, I(args_syscall, nr), I(args_syscall, a0), I(args_syscall, a1),
+      I(args_syscall, a2), I(args_syscall, a3), I(args_syscall, a4), I(args_syscall, a5),
+      U(args_syscall, bufs), U(args_syscall, ptrs), U(args_syscall, nested), B(args_syscall, async));
+SHAPE(args_read_mem, U(args_read_mem, address), U(args_read_mem, size));
+SHAPE(args_quiesce, B(args_quiesce, end));
+SHAPE(args_poweroff, B(args_poweroff, reboot));
+SHAPE(args_spawn, D(args_spawn, about));
+
+static const struct shape_field fields_value_syscall[] = {
+    {"ret", SHAPE_INT, offsetof(struct value_syscall, ret)},
+    {"errno", SHAPE_UINT, offsetof(struct value_syscall, errno_code)},
+    {"out_bufs", SHAPE_UINT, offsetof(struct value_syscall, out_bufs)},
+};
+static const struct shape shape_value_syscall = {
+    fields_value_syscall, ARRAY_SIZE(fields_value_syscall), sizeof(struct value_syscall)};
+
 static const struct shape_field fields_value_err[] = {
     {"errno", SHAPE_UINT, offsetof(struct value_err, errno_code)},
     {"detail", SHAPE_BYTES, offsetof(struct value_err, detail)},

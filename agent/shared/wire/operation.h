@@ -94,13 +94,78 @@ struct args_ns {
     int64_t ns;
 };
 
+/* `file` is the id of the open call. */
+struct args_open {
+    struct bytes path;
+    uint64_t mode, perm; /* OPEN_*; exact permissions of a new file */
+}; /* value: -1 when the number is not known before it is asked for */
+struct args_file {
+    uint64_t file;
+};
+struct args_read {
+    uint64_t file, size;
+    bool all; /* up to the end; EFBIG when that is more than `size` */
+};
+struct value_written {
+    uint64_t written;
+};
+struct args_seek {
+    uint64_t file;
+    int64_t offset;
+    uint64_t whence; /* SEEK_SET, SEEK_CUR, SEEK_END */
+};
+struct value_offset {
+    uint64_t offset;
+};
+struct value_fd {
+    int64_t fd;
+};
+struct args_tail {
+    struct bytes path;
+    int64_t offset; /* of the first byte; */
+    bool from_end;  /* counted from the end (0: the end), but not before the beginning */
+    uint64_t window;
+};
+struct args_fd_stream {
+    uint64_t file;
+    int64_t fd; /* of the agent's kernel-call process, when `file` is 0 */
+    uint64_t window;
+};
+
+/* Body: `bufs` lengths, `ptrs` slots and `nested` quadruples (parent, child, offset, child_offset; indices from 0),
+ * all u64 little-endian; then the buffers. */
+struct args_syscall {
+    int64_t nr, a0, a1, a2, a3, a4, a5;
+    uint64_t bufs, ptrs, nested;
+    bool async; /* in a thread of its own */
+};
+struct value_syscall {
+    int64_t ret;
+    uint64_t errno_code, out_bufs; /* out_bufs: how many buffers the result's body has, as they were given */
+};
+struct args_read_mem {
+    uint64_t address, size;
+};
+
+struct args_quiesce {
+    bool end;
+};
+struct args_poweroff {
+    bool reboot;
+};
+
+/* Between the agent and its worker processes only. */
+struct args_spawn {
+    struct bytes about; /* packed args_exec; the body as there; descriptors: stdin, stdout, stderr, error pipe */
+};
+
 struct value_err {
     uint64_t errno_code;
     struct bytes detail; /* names what failed where that is not the call's main argument, or says why */
     uint64_t version;    /* of a refused hello */
 };
 
-/* OPERATION(name, arguments, value) */
+/* OPERATION(name, arguments, value). The last five are between the agent and its worker processes only. */
 #define OPERATIONS(OPERATION)                                                                      \
     OPERATION(hello, args_hello, value_hello)                                                      \
     OPERATION(ping, nothing, nothing)                                                              \
@@ -120,7 +185,27 @@ struct value_err {
     OPERATION(clock_get, nothing, args_ns)                                                         \
     OPERATION(clock_set, args_ns, nothing)                                                         \
     OPERATION(clock_advance, args_ns, nothing)                                                     \
-    OPERATION(clock_sleep, args_ns, nothing)
+    OPERATION(clock_sleep, args_ns, nothing)                                                       \
+    OPERATION(open, args_open, value_fd)                                                           \
+    OPERATION(read, args_read, nothing)                                                            \
+    OPERATION(write, args_file, value_written)                                                     \
+    OPERATION(seek, args_seek, value_offset)                                                       \
+    OPERATION(fd, args_file, value_fd)                                                             \
+    OPERATION(close, args_file, nothing)                                                           \
+    OPERATION(tail, args_tail, nothing)                                                            \
+    OPERATION(fd_stream, args_fd_stream, nothing)                                                  \
+    OPERATION(worker, nothing, value_exited)                                                       \
+    OPERATION(syscall, args_syscall, value_syscall)                                                \
+    OPERATION(read_mem, args_read_mem, nothing)                                                    \
+    OPERATION(reseed, nothing, nothing)                                                            \
+    OPERATION(quiesce, args_quiesce, nothing)                                                      \
+    OPERATION(poweroff, args_poweroff, nothing)                                                    \
+    OPERATION(gate, nothing, nothing)                                                              \
+    OPERATION(lane, nothing, nothing)                                                              \
+    OPERATION(adopt, nothing, value_fd)                                                            \
+    OPERATION(share, value_fd, nothing)                                                            \
+    OPERATION(drop, value_fd, nothing)                                                             \
+    OPERATION(spawn, args_spawn, value_started)
 
 enum operation {
 #define OPERATION(name, args, value) OPERATION_##name,
@@ -136,7 +221,7 @@ struct operation_shape {
 extern const struct operation_shape operations[OPERATION_COUNT];
 /* Values of events, and of MESSAGE_ERR. */
 extern const struct shape shape_value_started, shape_value_stream, shape_value_exited, shape_value_err,
-    shape_value_hello;
+    shape_value_hello, shape_value_offset;
 
 /* The operation of that name, or OPERATION_COUNT. */
 enum operation operation_find(struct bytes name);

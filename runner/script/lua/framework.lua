@@ -366,11 +366,21 @@ local function run_one(entry)
     end
 end
 
+local function shuffle()
+    for i = #tests, 2, -1 do
+        local other = math.random(i)
+        tests[i], tests[other] = tests[other], tests[i]
+    end
+end
+
 -- Runs the registered tests. Returns nothing; every outcome is an event.
 function framework.run(filter)
-    local names = {}
-    for i, entry in ipairs(tests) do names[i] = entry.name end
-    core.emit("worker_tests", {tests = names})
+    if filter.shuffle then shuffle() end
+    local plan = {}
+    for i, entry in ipairs(tests) do
+        plan[i] = {name = entry.name, meta = entry.meta, file = entry.file, line = entry.line}
+    end
+    core.emit("worker_tests", {tests = plan})
     for _, entry in ipairs(tests) do
         local reason = why_skipped(entry, filter)
         local over = core.file_over()

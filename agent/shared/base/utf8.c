@@ -1,8 +1,11 @@
-#include "script/utf8.h"
+#include "base/utf8.h"
 
-static size_t sequence_length(const unsigned char *s, size_t left)
+#include <string.h>
+
+size_t utf8_length(const char *text, size_t left)
 {
-    unsigned char c = s[0];
+    const unsigned char *s = (const unsigned char *)text;
+    unsigned char c = left ? s[0] : 0xff;
     size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
     if (!n || n > left)
         return 0;
@@ -19,7 +22,7 @@ size_t utf8_invalid_offset(const char *s, size_t n)
 {
     size_t at = 0;
     while (at < n) {
-        size_t step = sequence_length((const unsigned char *)s + at, n - at);
+        size_t step = utf8_length(s + at, n - at);
         if (!step)
             return at;
         at += step;
@@ -41,4 +44,29 @@ size_t utf8_put(char out[4], unsigned c)
     }
     out[0] = (char)(lead[n] | c);
     return n;
+}
+
+int utf8_append_clean(struct buf *out, const char *s, size_t n)
+{
+    int rc = 0;
+    while (n && rc == 0) {
+        size_t good = utf8_invalid_offset(s, n);
+        rc = buf_append(out, s, good);
+        s += good;
+        n -= good;
+        if (n && rc == 0) {
+            rc = buf_append_str(out, "\xef\xbf\xbd");
+            s++;
+            n--;
+        }
+    }
+    return rc;
+}
+
+char *utf8_clean(const char *s)
+{
+    size_t n = strlen(s);
+    struct buf out = BUF_INIT(3 * n + 1);
+    utf8_append_clean(&out, s, n);
+    return buf_steal_str(&out);
 }

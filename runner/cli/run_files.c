@@ -1,0 +1,203 @@
+#include "cli/run_files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "cli/filter.h"
+#include "cli/history.h"
+#include "cli/output.h"
+#include "cli/say.h"
+#include "cli/verb.h"
+#include "pool/dispatcher.h"
+#include "pool/host.h"
+#include "wire/message.h"
+
+struct run {
+    const struct options *options;
+    const struct selection *selection;
+    struct output output;
+    struct history *history;
+    struct loop *loop;
+    struct stream *stream;
+    struct amount budget;
+};
+
+static struct amount pool_budget(const struct options *options)
+{
+    struct host_resources host = host_resources_read("/proc", "/sys/fs/cgroup");
+    double cpus = options->cpus ? options->cpus : host.cpus;
+    if (options->cpu_overcommit > 0)
+        cpus *= options->cpu_overcommit;
+    return (struct amount){
+        .memory_bytes = options->memory ? options->memory : host.memory / 5 * 4,
+        .cpus = cpus < 1 ? 1 : (uint64_t)cpus,
+    };
+}
+
+/* ------------------------------------------------------------------------------------------------- events */
+
+static void emit_started(struct run *run)
+{
+    struct utsname host = {0};
+    uname(&host);
+    struct strv argv = STRV_INIT;
+    for (char *const *word = run->options->argv; *word; word++)
+        strv_add(&argv, *word);
+    _cleanup_payload_ struct payload about = PAYLOAD_INIT, p = PAYLOAD_INIT;
+    _cleanup_buf_ struct buf packed = BUF_INIT(65536);
+    payload_add_text(&about, "name", host.nodename);
+    payload_add_text(&about, "kernel", host.release);
+    payload_add_text(&about, "machine", host.machine);
+    payload_write(&about, &packed);
+    payload_add_uint(&p, "protocol_version", PROTOCOL_VERSION);
+    payload_add_text(&p, "provium_version", PROVIUM_VERSION);
+    payload_add_strings(&p, "argv", &argv);
+    payload_add_uint(&p, "seed", run->output.record.seed);
+    payload_add_text(&p, "shard", run->output.record.shard);
+    payload_add_text(&p, "input_hash", run->output.record.input_hash);
+    payload_add_uint(&p, "files", run->selection->count);
+    payload_add_amount(&p, "total", run->budget.memory_bytes, run->budget.cpus);
+    payload_add_packed(&p, "host", bytes_of(buf_head(&packed), packed.len));
+    stream_emit(run->stream, 0, "run_started", &p);
+    strv_done(&argv);
+}
+
+static void emit_discovered(struct run *run)
+{
+    for (size_t i = 0; i < run->selection->count; i++) {
+        _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+        payload_add_text(&p, "path", run->selection->files[i].label);
+        payload_add_strings(&p, "fixture_refs", &STRV_INIT);
+        payload_add_nil(&p, "declared_claim");
+        payload_add_uint(&p, "repeat", run->selection->files[i].repeat);
+        stream_emit(run->stream, 0, "file_discovered", &p);
+    }
+}
+
+static void emit_completed(struct run *run, const struct run_totals *t, int exit_code, int signal_number)
+{
+    _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+    payload_add_int(&p, "exit_code", exit_code);
+    payload_add_int(&p, "duration_ns", t->duration_ns);
+    payload_add_uint(&p, "files", t->files);
+    payload_add_uint(&p, "files_failed", t->files_bad);
+    payload_add_uint(&p, "passed", t->passed);
+    payload_add_uint(&p, "failed", t->failed);
+    payload_add_uint(&p, "skipped", t->skipped);
+    payload_add_uint(&p, "flaky", t->flaky);
+    payload_add_uint(&p, "not_run", t->files_not_run);
+    payload_add_bool(&p, "interrupted", signal_number);
+    stream_emit(run->stream, 0, "run_completed", &p);
+}
+
+static void on_event(const struct event *ev, void *arg)
+{
+    struct run *run = arg;
+    if (run->options->html)
+        run_record_take(&run->output.record, ev);
+}
+
+/* A reader of standard output may go whenever it wants; what a file cannot take is missing. */
+static void on_lost(const struct err *e, void *arg)
+{
+    struct run *run = arg;
+    say_warning("%s", err_message(e));
+    if (e->code != EPIPE)
+        run->output.failed = true;
+}
+
+/* ------------------------------------------------------------------------------------------------- the run */
+
+static void on_file(struct file_result *r, void *arg)
+{
+    struct run *run = arg;
+    history_note(run->history, r);
+    output_file(&run->output, r);
+}
+
+static void on_stderr(const char *text, size_t n, void *arg)
+{
+    (void)arg;
+    write_full(STDERR_FILENO, text, n);
+}
+
+static int exit_code_of(const struct run *run, const struct run_totals *totals, int signal_number)
+{
+    if (signal_number)
+        return 128 + signal_number;
+    if (run->output.failed)
+        return EXIT_USAGE;
+    return totals->files_bad ? EXIT_TESTS_FAILED : 0;
+}
+
+static int dispatch(struct run *run, const struct worker_run *worker, struct run_totals *totals)
+{
+    const struct options *options = run->options;
+    _cleanup_buf_ struct buf job = BUF_INIT(1 << 20);
+    worker_run_pack(worker, &job);
+    _cleanup_free_ char *filter = filter_json(options);
+    const struct dispatcher_settings settings = {
+        .loop = run->loop,
+        .stream = run->stream,
+        .files = run->selection->files,
+        .file_count = run->selection->count,
+        .argv = options->argv,
+        .filter_json = filter,
+        .total = run->budget,
+        .jobs = options->jobs ? options->jobs : (unsigned)run->budget.cpus,
+        .retries = options->retries,
+        .timeout_ns = options->timeout_ns,
+        .psi_threshold = options->psi_threshold,
+        .fail_fast = options->fail_fast,
+        .job = &job,
+        .on_file = on_file,
+        .on_stderr = on_stderr,
+        .arg = run,
+    };
+    return dispatcher_run(&settings, totals);
+}
+
+int run_files(const struct options *options, const struct environment *env, const struct selection *selection,
+              const struct worker_run *worker)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    struct run run = {.options = options, .selection = selection, .budget = pool_budget(options)};
+    const struct stream_settings sinks = {
+        .save_path = options->save_events,
+        .to_stdout = options->events_stdout,
+        .socket_path = options->events_socket,
+        .temporary_dir = env->temporary_dir,
+        .on_lost = on_lost,
+        .on_event = on_event,
+        .arg = &run,
+    };
+    _cleanup_(loop_freep) struct loop *loop = run.loop = loop_new();
+    run.stream = stream_new(loop, &sinks, &e);
+    if (!run.stream) {
+        say_error(&e);
+        return EXIT_USAGE;
+    }
+    struct run_totals totals;
+    run.history = history_new();
+    output_begin(&run.output, options, worker->seed, xstrdup(selection->shard), xstrdup(selection->input_hash),
+                 selection->count);
+    emit_started(&run);
+    emit_discovered(&run);
+    int signal_number = dispatch(&run, worker, &totals);
+    output_end(&run.output, &totals, signal_number);
+    history_save(run.history, env, options->durations);
+    if (totals.files_bad || options->seed_given || options->shuffle >= 0)
+        say_note("seed %llu", (unsigned long long)worker->seed);
+    int code = exit_code_of(&run, &totals, signal_number);
+    emit_completed(&run, &totals, code, signal_number);
+    stream_free(run.stream);
+    code = exit_code_of(&run, &totals, signal_number);
+    history_free(run.history);
+    output_done(&run.output);
+    return code;
+}

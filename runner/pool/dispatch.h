@@ -1,0 +1,90 @@
+/* What the files of the dispatcher share: dispatcher.c starts files and takes signals, job.c is one running file,
+ * lend.c its dealings with the pool, announce.c its events. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "pool/dispatcher.h"
+
+/* A file to run, with what its earlier attempts left. */
+struct work {
+    struct work *next;
+    const struct dispatch_file *file;
+    unsigned attempt; /* from 1 */
+    struct strv failed, reasons; /* names of tests that failed in earlier attempts, and why */
+};
+
+struct live_vm {
+    struct live_vm *next;
+    int64_t cid, spawned; /* since the epoch */
+    char *name;
+};
+
+/* A running file. */
+struct job {
+    struct job *next;
+    struct dispatcher *d;
+    struct work *work;
+    struct file_result *result;
+    unsigned worker; /* which of the places for workers it has */
+    pid_t pid;       /* 0: reaped */
+    int status;
+    int link_fd, stderr_fd; /* -1: at end of file */
+    struct buf input, stderr_tail;
+    struct source *link_source, *stderr_source, *child_source, *kill_timer;
+    struct amount held, wanted, claimed;
+    bool waiting, wants_claim, has_claim, done;
+    int64_t started, waited_ns, wait_started; /* monotonic */
+    int64_t last_ts;                          /* of its newest event */
+    struct live_vm *vms;
+};
+
+struct dispatcher {
+    const struct dispatcher_settings *settings;
+    struct run_totals *totals;
+    struct pool pool;
+    struct job *jobs;
+    unsigned running;
+    size_t next_file;
+    size_t started; /* attempts of files so far */
+    struct work *again; /* to be retried, before any new file */
+    const struct dispatch_file *blocked;
+    const char *blocked_why; /* why `blocked` waits, as last announced */
+    double psi;
+    bool stop; /* dispatch nothing more */
+    bool over; /* nothing runs and nothing will */
+    int signal_number;
+    int64_t signalled; /* when the newest signal came, monotonic */
+    int signal_fd;
+    struct source *signal_source, *stop_timer, *second_timer;
+};
+
+/* dispatcher.c: starts what can be started now. */
+void dispatcher_advance(struct dispatcher *d);
+void dispatcher_reap_orphans(struct dispatcher *d);
+/* Counts and hands over the result of a file that is done with. */
+void dispatcher_deliver(struct dispatcher *d, struct file_result *r);
+struct work *work_new(const struct dispatch_file *file);
+void work_free(struct work *w);
+
+/* job.c: takes over `work` on success; `held` is of the pool. */
+int job_start(struct dispatcher *d, struct work *work, struct amount held, struct err *e);
+void job_kill(struct job *job, int number);
+bool job_may_retry(const struct job *job);
+
+/* lend.c: a pool_acquire or pool_release; all that wait and can be served now. */
+void lend_take_request(struct job *job, const struct event *ev);
+void lend_serve_waiting(struct dispatcher *d);
+
+/* announce.c */
+void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why);
+void announce_dispatched(struct job *job);
+void announce_claim(struct job *job, const char *kind);
+/* An event of the worker's, completed by what only the dispatcher knows. */
+void announce_forward(struct job *job, const struct event *ev);
+/* The worker has ended before it was done: its running test failed for `reason`, those after it for `later`. */
+void announce_lost(struct job *job, const char *reason, const char *later);
+void announce_completed(struct job *job);
+/* A file that could not be started. */
+void announce_unstarted(struct dispatcher *d, const struct work *work, struct file_result *r);
+void announce_pool(struct dispatcher *d);

@@ -1,0 +1,332 @@
+/* One worker process per file: fork and exec of this binary, in a process group of its own, linked by a socket pair
+ * (events and pool requests, see client.c) and a pipe for its standard error, which is passed on as it comes and whose
+ * end is kept for the report of a crash.
+ *
+ * A file is over when its process has been reaped and its link is at end of file. A process that ends without having
+ * said worker_done has crashed: the ends of its tests, VMs and claim are announced in its place. Everything the file
+ * held of the pool goes back then. A file that did not pass may be started anew, in a fresh process. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/process.h"
+#include "pool/dispatch.h"
+#include "pool/worker.h"
+
+#define STDERR_KEPT   65536
+#define KILL_GRACE_NS (20 * NS_PER_S) /* past a file's limit: the worker ends itself within 10 s of it */
+
+bool job_may_retry(const struct job *job)
+{
+    return job->work->attempt <= job->d->settings->retries && !job->d->signal_number;
+}
+
+void job_kill(struct job *job, int number)
+{
+    if (job->pid)
+        kill(-job->pid, number);
+}
+
+/* ------------------------------------------------------------------------------------------------- its end */
+
+static void free_job(struct job *job)
+{
+    source_remove(job->link_source);
+    source_remove(job->stderr_source);
+    source_remove(job->child_source);
+    source_remove(job->kill_timer);
+    close_fd(&job->link_fd);
+    close_fd(&job->stderr_fd);
+    buf_done(&job->input);
+    buf_done(&job->stderr_tail);
+    file_result_free(job->result);
+    work_free(job->work);
+    free(job);
+}
+
+/* Passes on what the worker has said; false at end of file. */
+static bool drain_stderr(struct job *job)
+{
+    char chunk[4096];
+    ssize_t got;
+    const struct dispatcher_settings *settings = job->d->settings;
+    while ((got = read(job->stderr_fd, chunk, sizeof(chunk))) > 0) {
+        size_t n = (size_t)got;
+        if (job->stderr_tail.len + n > STDERR_KEPT)
+            buf_consume(&job->stderr_tail, job->stderr_tail.len + n - STDERR_KEPT);
+        buf_append(&job->stderr_tail, chunk, n);
+        settings->on_stderr(chunk, n, settings->arg);
+    }
+    return got < 0 && errno == EAGAIN;
+}
+
+static void on_stderr(struct source *s, uint32_t events, void *arg)
+{
+    struct job *job = arg;
+    (void)events;
+    if (drain_stderr(job))
+        return;
+    source_remove(s);
+    job->stderr_source = NULL;
+}
+
+static char *describe_status(int status)
+{
+    if (WIFSIGNALED(status))
+        return xasprintf("worker killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
+    return xasprintf("worker exited %d", WEXITSTATUS(status));
+}
+
+/* The process is gone before it was done. */
+static void take_crash(struct job *job)
+{
+    struct file_result *r = job->result;
+    double limit = (double)job->d->settings->timeout_ns / 1e9;
+    _cleanup_free_ char *later = NULL;
+    if (job->d->signal_number) {
+        r->status = FILE_FAILED;
+        r->detail = xstrdup("interrupted");
+        later = xstrdup("not run: interrupted");
+    } else if (r->status == FILE_TIMED_OUT) {
+        r->detail = xasprintf("file timed out after %gs, and had to be killed", limit);
+        later = xasprintf("not run: file timed out after %gs", limit);
+    } else {
+        r->status = FILE_CRASHED;
+        r->detail = describe_status(job->status);
+        r->stderr_tail = xstrndup((const char *)buf_head(&job->stderr_tail), job->stderr_tail.len);
+        later = xasprintf("failed-due-to-poisoned-state: %s", r->detail);
+    }
+    announce_lost(job, r->detail, later);
+}
+
+static void remember_failures(struct work *work, const struct file_result *r)
+{
+    for (size_t i = 0; i < r->test_count; i++) {
+        if (r->tests[i].status != TEST_FAILED || strv_contains(&work->failed, r->tests[i].name))
+            continue;
+        strv_add(&work->failed, r->tests[i].name);
+        strv_add(&work->reasons, r->tests[i].message);
+    }
+}
+
+/* To the end of the files that are to be run again; they go before new ones. */
+static void run_again(struct job *job)
+{
+    struct work *work = steal_ptr(job->work);
+    remember_failures(work, job->result);
+    work->attempt++;
+    struct work **at = &job->d->again;
+    while (*at)
+        at = &(*at)->next;
+    *at = work;
+}
+
+static void finish_job(struct job *job)
+{
+    struct dispatcher *d = job->d;
+    struct file_result *r = job->result;
+    if (job->pid || job->link_fd >= 0)
+        return;
+    drain_stderr(job);
+    if (!job->done)
+        take_crash(job);
+    int64_t now = clock_monotonic_ns();
+    if (job->waiting)
+        job->waited_ns += now - job->wait_started;
+    r->waited_ns = job->waited_ns;
+    r->duration_ns = now - job->started - job->waited_ns;
+    file_result_settle(r);
+    announce_completed(job);
+    pool_give_back(&d->pool, job->held);
+    for (struct job **at = &d->jobs; *at; at = &(*at)->next) {
+        if (*at == job) {
+            *at = job->next;
+            break;
+        }
+    }
+    d->running--;
+    if (r->status != FILE_PASSED && job_may_retry(job))
+        run_again(job);
+    else
+        dispatcher_deliver(d, steal_ptr(job->result));
+    free_job(job);
+    dispatcher_reap_orphans(d);
+    dispatcher_advance(d);
+}
+
+static void on_worker_exit(struct source *s, pid_t pid, int status, void *arg)
+{
+    struct job *job = arg;
+    (void)s;
+    job->pid = 0;
+    job->status = status;
+    job->child_source = NULL;
+    kill(-pid, SIGKILL); /* whatever it left in its group */
+    finish_job(job);
+}
+
+static void on_kill_timer(struct source *s, void *arg)
+{
+    struct job *job = arg;
+    int64_t due = job->started + job->waited_ns + job->d->settings->timeout_ns + KILL_GRACE_NS;
+    if (job->waiting || due > clock_monotonic_ns()) {
+        source_set_deadline(s, job->waiting ? deadline_after(KILL_GRACE_NS) : due);
+        return;
+    }
+    job->result->status = FILE_TIMED_OUT;
+    job_kill(job, SIGKILL);
+}
+
+/* ------------------------------------------------------------------------------------------------- its output */
+
+static bool is_private(const struct event *ev)
+{
+    static const char prefix[] = "worker_";
+    return ev->kind.len >= strlen(prefix) && !memcmp(ev->kind.data, prefix, strlen(prefix));
+}
+
+static void take_event(struct job *job, const struct event *ev)
+{
+    if (event_is(ev, "pool_acquire") || event_is(ev, "pool_release"))
+        lend_take_request(job, ev);
+    else if (event_is(ev, "worker_done"))
+        job->done = true;
+    else if (is_private(ev))
+        file_result_take(job->result, ev);
+    else
+        announce_forward(job, ev);
+}
+
+static void on_link(struct source *s, uint32_t events, void *arg)
+{
+    struct job *job = arg;
+    (void)events;
+    uint8_t *to = buf_reserve(&job->input, 65536);
+    ssize_t got = to ? recv(job->link_fd, to, 65536, MSG_DONTWAIT) : 0;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got > 0)
+        buf_commit(&job->input, (size_t)got);
+    struct event ev;
+    int found;
+    while ((found = event_next(&job->input, &ev, NULL)) > 0) {
+        size_t size = ev.frame.len;
+        take_event(job, &ev);
+        buf_consume(&job->input, size);
+    }
+    if (got > 0 && !found)
+        return;
+    source_remove(s);
+    job->link_source = NULL;
+    close_fd(&job->link_fd);
+    if (found < 0)
+        job_kill(job, SIGKILL); /* it speaks something else: not a worker any more */
+    finish_job(job);
+}
+
+/* ------------------------------------------------------------------------------------------------- starting */
+
+/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, and the link. */
+static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd)
+{
+    char number[16];
+    setpgid(0, 0);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd >= 0)
+        dup2(null_fd, STDIN_FILENO);
+    dup2(stderr_fd, STDERR_FILENO);
+    process_keep_fds(&link_fd, 1);
+    fd_set_cloexec(link_fd, false);
+    snprintf(number, sizeof(number), "%d", link_fd);
+    setenv(WORKER_FD_VARIABLE, number, 1);
+    setenv(WORKER_FILTER_VARIABLE, settings->filter_json, 1);
+    execv("/proc/self/exe", settings->argv);
+    _exit(127);
+}
+
+static void send_job(struct job *job)
+{
+    const struct buf *common = job->d->settings->job;
+    _cleanup_buf_ struct buf payload = BUF_INIT(EVENT_FRAME_MAX);
+    struct packer p = {.to = &payload};
+    pack_map(&p, 3);
+    pack_str(&p, "path");
+    pack_str(&p, job->work->file->path);
+    pack_str(&p, "index");
+    pack_uint(&p, job->d->started);
+    pack_str(&p, "run");
+    pack_raw(&p, buf_head(common), common->len);
+    event_write(job->link_fd, "job", &payload);
+}
+
+/* The lowest number that no running file has. */
+static unsigned free_place(const struct dispatcher *d)
+{
+    for (unsigned place = 0;; place++) {
+        const struct job *j = d->jobs;
+        while (j && j->worker != place)
+            j = j->next;
+        if (!j)
+            return place;
+    }
+}
+
+static void watch_job(struct job *job)
+{
+    const struct dispatcher_settings *settings = job->d->settings;
+    struct loop *loop = settings->loop;
+    job->link_source = loop_add_fd(loop, job->link_fd, EPOLLIN, on_link, job);
+    job->stderr_source = loop_add_fd(loop, job->stderr_fd, EPOLLIN, on_stderr, job);
+    job->child_source = loop_add_child(loop, job->pid, on_worker_exit, job);
+    if (settings->timeout_ns)
+        job->kill_timer =
+            loop_add_timer(loop, deadline_after(settings->timeout_ns + KILL_GRACE_NS), on_kill_timer, job);
+}
+
+int job_start(struct dispatcher *d, struct work *work, struct amount held, struct err *e)
+{
+    int link[2] = {-1, -1}, error_pipe[2] = {-1, -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0 || pipe2(error_pipe, O_CLOEXEC) < 0) {
+        close_fd(&link[0]);
+        close_fd(&link[1]);
+        return err_errno(e, "start a worker");
+    }
+    pid_t pid = process_fork();
+    if (!pid)
+        exec_worker(d->settings, link[1], error_pipe[1]);
+    close(link[1]);
+    close(error_pipe[1]);
+    if (pid < 0) {
+        close(link[0]);
+        close(error_pipe[0]);
+        return err_errno(e, "start a worker");
+    }
+    setpgid(pid, pid);
+    struct job *job = xnew0(struct job);
+    *job = (struct job){.next = d->jobs, .d = d, .work = work, .worker = free_place(d), .pid = pid};
+    job->link_fd = link[0];
+    job->stderr_fd = error_pipe[0];
+    fd_set_nonblock(job->stderr_fd, true);
+    job->input = BUF_INIT(2 * EVENT_FRAME_MAX);
+    job->stderr_tail = BUF_INIT(STDERR_KEPT);
+    job->result = file_result_new(work->file->label);
+    job->result->source = xstrdup(work->file->path);
+    job->result->repeat = work->file->repeat;
+    job->held = held;
+    job->started = clock_monotonic_ns();
+    watch_job(job);
+    d->jobs = job;
+    d->running++;
+    d->started++;
+    announce_dispatched(job);
+    send_job(job);
+    return 0;
+}

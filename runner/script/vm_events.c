@@ -1,0 +1,38 @@
+/* vm_spawned and vm_shutdown. The file's name and what is missing when this process dies are the dispatcher's. */
+#include "base/alloc.h"
+#include "events/payload.h"
+#include "script/vm.h"
+
+static void emit(struct script *s, const char *kind, const struct payload *payload)
+{
+    _cleanup_buf_ struct buf packed = BUF_INIT(65536);
+    payload_write(payload, &packed);
+    pool_client_emit(s->pool, kind, &packed);
+}
+
+static void on_ended(struct vm *vm, void *arg)
+{
+    struct vm_object *o = arg;
+    _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+    payload_add_text(&p, "vm_name", o->name);
+    payload_add_uint(&p, "cid", o->cid);
+    payload_add_int(&p, "duration_ns", clock_monotonic_ns() - vm_started_ns(vm));
+    payload_add_text(&p, "reason", vm_state(vm) == VM_DEAD ? "dead" : o->closing ? "shutdown" : "poweroff");
+    emit(o->script, "vm_shutdown", &p);
+}
+
+void vm_announce_boot(struct script *s, struct vm_object *o)
+{
+    const struct machine *machine = &o->launch.boot.machine;
+    _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+    payload_add_text(&p, "vm_name", o->name);
+    payload_add_text(&p, "profile", o->profile->name);
+    payload_add_uint(&p, "memory_bytes", machine->memory_bytes);
+    payload_add_uint(&p, "cid", o->cid);
+    payload_add_uint(&p, "cpus", machine->cpus);
+    payload_add_int(&p, "boot_ns", clock_monotonic_ns() - vm_started_ns(o->vm));
+    payload_add_text(&p, "source", "boot");
+    emit(s, "vm_spawned", &p);
+    o->script = s;
+    vm_on_ended(o->vm, on_ended, o);
+}
