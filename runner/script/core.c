@@ -253,6 +253,13 @@ void scope_add(lua_State *L, const char *class_name, int index)
     lua_pop(L, 2);
 }
 
+/* core.scope_add(class, object) */
+static int core_scope_add(lua_State *L)
+{
+    scope_add(L, luaL_checkstring(L, 1), 2);
+    return 0;
+}
+
 /* core.object(metatable) → a userdata without contents */
 static int core_object(lua_State *L)
 {
@@ -263,17 +270,13 @@ static int core_object(lua_State *L)
     return 1;
 }
 
-/* core.kind(value) → "vm", "bridge" or nil */
+/* core.kind(value) → "vm" or nil */
 static int core_kind(lua_State *L)
 {
-    static const char *const kinds[] = {"vm", "bridge"};
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if (luaL_testudata(L, 1, kinds[i])) {
-            lua_pushstring(L, kinds[i]);
-            return 1;
-        }
-    }
-    return 0;
+    if (!luaL_testudata(L, 1, "vm"))
+        return 0;
+    lua_pushliteral(L, "vm");
+    return 1;
 }
 
 /* core.claim{memory=, cpus=} */
@@ -323,6 +326,7 @@ void core_open(lua_State *L)
         {"test_begin", core_test_begin},
         {"test_end", core_test_end},
         {"set_scope", core_set_scope},
+        {"scope_add", core_scope_add},
         {"object", core_object},
         {"kind", core_kind},
         {"claim", core_claim},

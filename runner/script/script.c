@@ -7,14 +7,15 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "network/network.h"
 #include "script/argument.h"
 #include "script/json.h"
 
 #define LUA_HEAP_MAX ((size_t)2 << 30)
 
 /* lua/ as bytes (lua_sources.S). */
-extern const char lua_wait_start[], lua_wait_end[], lua_lab_start[], lua_lab_end[], lua_framework_start[],
-    lua_framework_end[];
+extern const char lua_wait_start[], lua_wait_end[], lua_bridge_start[], lua_bridge_end[], lua_lab_start[],
+    lua_lab_end[], lua_framework_start[], lua_framework_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -88,7 +89,9 @@ static int open_state(lua_State *L)
     run_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 1);
+    lua_pushvalue(L, core);
+    run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
+    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
@@ -145,6 +148,7 @@ void script_free(struct script *s)
         return;
     if (s->L)
         lua_close(s->L);
+    network_free(s->network);
     deadline_done(&s->deadline);
     free(s);
 }

@@ -31,6 +31,7 @@ struct script {
     lua_State *L;
     struct loop *loop;
     const struct script_settings *settings;
+    struct network *network;  /* the unit's switch; NULL until the first bridge */
     struct pool_client *pool; /* takes the events and lends memory and CPUs */
     struct deadline deadline;
     const char *path;         /* of the test file, as discovered */

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/network.h"
 #include "script/stream.h"
 
 struct vm_object *check_vm(lua_State *L)
@@ -112,6 +113,7 @@ static int vm_collect(lua_State *L)
     struct vm_object *o = lua_touserdata(L, 1);
     vm_free(o->vm);
     launch_done(&o->launch);
+    free(o->nics);
     free(o->name);
     free(o->label);
     o->vm = NULL;
@@ -149,7 +151,11 @@ static int vm_resume_binding(lua_State *L)
 
 static int vm_reset_binding(lua_State *L)
 {
-    return lifecycle(L, "reset", vm_reset);
+    struct err e = ERR_INIT;
+    lifecycle(L, "reset", vm_reset);
+    if (network_configure_vm(script_of(L), check_vm(L), DEADLINE_NONE, &e) < 0)
+        return raise_about(L, check_vm(L), &e);
+    return 1;
 }
 
 static int vm_power_button_binding(lua_State *L)
@@ -261,6 +267,7 @@ void vm_open(lua_State *L)
                                          {"console_tail", core_console_tail},
                                          {"ping", core_ping},
                                          {NULL, NULL}};
+    int core = lua_gettop(L);
     luaL_newmetatable(L, "vm");
     luaL_setfuncs(L, meta, 0);
     lua_newtable(L);
@@ -268,10 +275,13 @@ void vm_open(lua_State *L)
     luaL_setfuncs(L, vm_run_methods, 0);
     luaL_setfuncs(L, vm_file_methods, 0);
     luaL_setfuncs(L, vm_handle_methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, core, "vm_methods"); /* bridge.lua adds nic and ip */
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     run_result_open(L);
     stream_open(L);
     vm_handles_open(L);
     luaL_setfuncs(L, functions, 0);
+    network_open(L);
 }

@@ -8,6 +8,13 @@
 #include "vm/launch.h"
 #include "vm/vm.h"
 
+/* A NIC of the VM, on a bridge of the unit. */
+struct vm_nic {
+    uint32_t bridge;
+    char mac[24];
+    bool plugged; /* the running QEMU has it */
+};
+
 struct vm_object {
     struct vm *vm; /* NULL: never made, or collected */
     const struct profile *profile;
@@ -17,6 +24,8 @@ struct vm_object {
     uint64_t charged;   /* bytes of the pool or the claim */
     uint64_t charged_cpus;
     bool by_claim;
+    struct vm_nic *nics; /* in attach order */
+    size_t nic_count;
     struct launch launch; /* of the boot in progress */
     bool launching;
     bool closing;           /* being shut down by the test or the end of its scope */

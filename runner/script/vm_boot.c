@@ -2,10 +2,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "pool/pool.h"
 #include "script/argument.h"
+#include "script/network.h"
 #include "script/vm.h"
 
 #define FILES_MAX 10000
@@ -147,6 +149,24 @@ static int charge(struct script *s, struct vm_object *o, uint64_t memory, uint64
     return result;
 }
 
+/* Starts QEMU, with the NICs of the bridges. */
+static int start(struct script *s, struct vm_object *o, struct err *e)
+{
+    struct machine_nic nics[VM_NICS_MAX];
+    if (o->nic_count > VM_NICS_MAX)
+        return err_set(e, 0, "boot: a member of %zu bridges (at most %d)", o->nic_count, VM_NICS_MAX);
+    if (network_connect_vm(s, o, nics, e) < 0)
+        return err_prefix(e, "boot");
+    o->launch.boot.machine.nics = nics;
+    o->launch.boot.machine.nic_count = o->nic_count;
+    int result = vm_boot_begin(o->vm, &o->launch.boot, e);
+    o->launch.boot.machine.nics = NULL;
+    o->launch.boot.machine.nic_count = 0;
+    for (size_t i = 0; i < o->nic_count; i++)
+        close(nics[i].fd);
+    return result;
+}
+
 static int begin(struct script *s, struct vm_object *o, const struct launch_options *options, struct err *e)
 {
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
@@ -160,7 +180,7 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
     }
     if (o->launch.warning)
         fprintf(stderr, "provium: %s\n", o->launch.warning);
-    if (vm_boot_begin(o->vm, &o->launch.boot, e) < 0) {
+    if (start(s, o, e) < 0) {
         vm_release_charge(s, o);
         return -1;
     }
@@ -208,6 +228,8 @@ int vm_boot_wait_binding(lua_State *L)
     if (!failed)
         vm_announce_boot(s, o);
     launch_done(&o->launch);
+    if (!failed)
+        failed = network_configure_vm(s, o, deadline, &e);
     if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);

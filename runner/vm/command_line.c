@@ -63,6 +63,21 @@ static void add_channels(const struct machine *m, struct strv *argv)
     }
 }
 
+static void add_network(const struct machine *m, struct strv *argv)
+{
+    for (size_t i = 0; i < m->nic_count; i++) {
+        strv_add(argv, "-netdev");
+        strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", m->nics[i].id, m->nics[i].fd);
+        strv_add(argv, "-device");
+        strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES, m->nics[i].id, m->nics[i].id,
+                  m->nics[i].mac);
+    }
+    for (int i = 0; is_pc(m) && is_auto(m->machine) && i < MACHINE_ROOT_PORTS; i++) {
+        strv_add(argv, "-device");
+        strv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d", i, i + 1);
+    }
+}
+
 static void add_random(const struct machine *m, struct strv *argv)
 {
     if (m->seeded) {
@@ -86,6 +101,7 @@ void machine_command_line(const struct machine *m, struct strv *argv)
     strv_add(argv, "none");
     add_machine(m, argv);
     add_channels(m, argv);
+    add_network(m, argv);
     add_random(m, argv);
     strv_add(argv, "-rtc");
     strv_addf(argv, "base=%s,clock=host", m->rtc_base);

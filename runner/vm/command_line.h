@@ -6,6 +6,13 @@
 
 #include "base/strv.h"
 
+/* One virtio-net device; its frames go over a connected stream socket. */
+struct machine_nic {
+    char id[32]; /* of device and netdev */
+    char mac[24];
+    int fd;
+};
+
 /* A machine as QEMU sees it. Descriptors are numbers that QEMU inherits; -1 leaves the part out. */
 struct machine {
     const char *qemu;        /* the binary */
@@ -19,10 +26,18 @@ struct machine {
     const char *cmdline;     /* the kernel's, complete */
     int kernel_fd, initrd_fd;
     int qmp_fd, console_fd, agent_fd, agent_isa_fd;
+    const struct machine_nic *nics; /* in the order of their PCI slots */
+    size_t nic_count;
     const char *rtc_base;    /* "utc" or a date as -rtc base= takes it */
     bool seeded;             /* virtio-rng delivers a stream that depends on rng_seed alone */
     uint64_t rng_seed;
 };
+
+/* What QEMU's device_add and -device take for a NIC, without "virtio-net-pci,": no offloads, frames as they are. */
+#define MACHINE_NIC_FEATURES                                                                       \
+    "csum=off,gso=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,guest_csum=off,"       \
+    "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+#define MACHINE_ROOT_PORTS 4 /* pcie-root-port rp0…, for what is plugged later; each costs 10 ms of a boot under TCG */
 
 /* Appends argv, argv[0] included. */
 void machine_command_line(const struct machine *m, struct strv *argv);

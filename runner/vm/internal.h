@@ -29,6 +29,10 @@ struct vm {
     uint64_t scanned;     /* console offset */
     struct source *panic_timer, *lost_timer;
 
+    char ports[MACHINE_ROOT_PORTS][32]; /* which device sits on each root port; empty: free */
+    char unplugging[32];
+    bool unplugged;
+
     vm_ended_fn on_ended;
     void *on_ended_arg;
     bool ended_told;

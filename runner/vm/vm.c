@@ -2,6 +2,7 @@
 #include "vm/internal.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -100,7 +101,7 @@ void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg)
 
 /* -------------------------------------------------------------------------------------------- boot */
 
-enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS };
+enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 6 };
 
 /* Makes the channels, starts QEMU with their far ends, keeps the near ones. */
 static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
@@ -124,8 +125,15 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
     m.agent_isa_fd = far[SOCKET_AGENT_ISA];
     m.console_fd = console_fd;
     machine_command_line(&m, &argv);
-    int fds[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd, m.kernel_fd, m.initrd_fd};
-    vm->qemu = qemu_start(vm->loop, &argv, fds, ARRAY_SIZE(fds) - (m.initrd_fd < 0), vm_on_qemu_exit, vm, e);
+    size_t count = 0;
+    int fds[CHANNELS_MAX + VM_NICS_MAX];
+    const int fixed[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd, m.kernel_fd, m.initrd_fd};
+    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+        if (fixed[i] >= 0)
+            fds[count++] = fixed[i];
+    for (size_t i = 0; i < m.nic_count; i++)
+        fds[count++] = m.nics[i].fd;
+    vm->qemu = qemu_start(vm->loop, &argv, fds, count, vm_on_qemu_exit, vm, e);
     if (!vm->qemu)
         goto out;
     vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), vm_on_qmp_event, vm_on_qmp_closed, vm);
@@ -150,6 +158,7 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     free(vm->failure);
     vm->failure = NULL;
     vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
+    memset(vm->ports, 0, sizeof(vm->ports));
     vm->booting = true;
     vm->emulated = !boot->machine.kvm;
     vm->scanner = (struct console_scanner){0};

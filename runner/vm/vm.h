@@ -24,6 +24,8 @@ enum vm_state {
     VM_DEAD,     /* failed boot, panic or unexpected end of QEMU: boot, shutdown, console */
 };
 
+#define VM_NICS_MAX 32
+
 /* What one boot needs; see struct machine. Descriptors are borrowed for the call. */
 struct vm_boot {
     struct machine machine;     /* its *_fd but kernel_fd and initrd_fd are filled in by vm_boot */
@@ -64,6 +66,11 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
+
+/* NICs of a booted VM, by device id. Plugging puts it on a free root port. Unplugging waits at most 10 s for the guest. */
+int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
+int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
+int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
 
 /* The agent session for an operation: the VM must be booted. A guest that is rebooting itself is waited for.
  * Error: `<call>: VM is <state>; <remedy>` or the cause of death. */

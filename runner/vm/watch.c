@@ -169,6 +169,9 @@ void vm_on_qmp_event(const char *event, json_t *data, void *arg)
             source_set_deadline(vm->lost_timer, json_is_true(json_object_get(data, "open"))
                                                     ? DEADLINE_NONE
                                                     : deadline_after(PORT_GRACE_NS));
+    } else if (!strcmp(event, "DEVICE_DELETED")) {
+        const char *device = json_string_value(json_object_get(data, "device"));
+        vm->unplugged = vm->unplugged || (device && !strcmp(device, vm->unplugging));
     } else if (!strcmp(event, "SUSPEND")) {
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {

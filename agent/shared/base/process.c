@@ -42,7 +42,7 @@ static void close_between(unsigned first, unsigned last)
 
 void process_keep_fds(const int *fds, size_t count)
 {
-    int sorted[16];
+    int sorted[64];
     if (count > ARRAY_SIZE(sorted))
         abort();
     if (count)

@@ -2,7 +2,7 @@
 --
 -- The file scope exists from the start; a test scope is laid over it for each test body. A scope holds a lab, bound
 -- to the global `provium`, and the handles opened while it was current, by class in closing order.
-local core = ...
+local core, bridges = ...
 
 local scopes = {}
 local CLASSES = {"stream", "process", "file", "worker", "vm", "bridge", "lab"}
@@ -32,6 +32,7 @@ end
 -- What `value` is as a member: "vm", "bridge", "sub_lab" or nil.
 local function kind_of(value)
     if fields[value] then return "sub_lab" end
+    if bridges.is(value) then return "bridge" end
     return core.kind(value)
 end
 
@@ -107,7 +108,21 @@ function methods.vm(lab, name, profile, opts)
     check_free("lab:vm", lab, "vm", name, 2)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
+    bridges.bind(vm, function(other) return find(other, "vm", name) == vm end)
     return vm
+end
+
+function methods.bridge(lab, name, opts)
+    fields_of(lab, "lab:bridge")
+    check_name("lab:bridge", name)
+    local found = find(lab, "bridge", name)
+    if found ~= nil then
+        bridges.agree(found, opts)
+        return found
+    end
+    local bridge = bridges.new(lab, name, opts)
+    insert(lab, "bridge", name, bridge)
+    return bridge
 end
 
 function methods.lab(lab, name)
@@ -271,6 +286,9 @@ function lab_meta.__newindex(_, key, value)
 end
 
 function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) end
+
+function core.vm_methods.nic(vm, name) return bridges.nic_of(vm, name) end
+function core.vm_methods.ip(vm, bridge, family) return bridges.ip_of(vm, bridge, family) end
 
 ------------------------------------------------------------------------------------------------------------- scopes
 

@@ -1,0 +1,153 @@
+/* NICs of VMs. They are in vm_object.nics, in attach order: that is the order of the devices at the next boot. A NIC that
+ * comes while the VM runs is put on a root port. */
+#include "script/network.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "guest/network.h"
+#include "script/argument.h"
+
+#define NIC_WAIT_NS (5 * NS_PER_S) /* for the guest to show a new interface */
+
+int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
+{
+    for (size_t i = 0; i < o->nic_count; i++) {
+        o->nics[i].plugged = true;
+        if (network_connect(s->network, o->nics[i].bridge, o->name, &nics[i].fd, e) < 0) {
+            while (i--)
+                close(nics[i].fd);
+            return -1;
+        }
+        memcpy(nics[i].mac, o->nics[i].mac, sizeof(nics[i].mac));
+        snprintf(nics[i].id, sizeof(nics[i].id), "nic%u", o->nics[i].bridge);
+    }
+    return 0;
+}
+
+int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e)
+{
+    struct guest_plan plan = {0};
+    struct guest_nic_state *states = NULL;
+    struct guest *guest;
+    if (!s->network || !o->nic_count || vm_state(o->vm) != VM_BOOTED)
+        return 0;
+    if (network_guest_plan(s->network, o->number, &plan, e) < 0)
+        return -1;
+    int result = vm_guest(o->vm, "network", deadline, &guest, e);
+    if (!result)
+        result = guest_configure_network(guest, &plan, NIC_WAIT_NS, &states, deadline, e);
+    for (size_t i = 0; !result && i < plan.nic_count; i++) {
+        if (states[i].found || plan.nics[i].raw)
+            continue;
+        char line[512];
+        snprintf(line, sizeof(line), "%s: the NIC on bridge `%s` is not configured: %s", o->label, plan.nics[i].bridge_name,
+                 states[i].reason ? states[i].reason : "the guest shows no such interface");
+        script_log(s, line);
+    }
+    guest_nic_states_free(states, plan.nic_count);
+    guest_plan_free(&plan);
+    return result;
+}
+
+/* Runs `step` as a blocking call of the VM at argument 1. */
+static int vm_step(lua_State *L, const char *call, int (*step)(struct script *, struct vm_object *, lua_State *, int64_t, struct err *))
+{
+    struct vm_object *o = check_vm(L);
+    struct script *s = script_of(L);
+    struct err e = ERR_INIT;
+    lua_pushfstring(L, "%s: %s", o->label, call);
+    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
+    int failed = step(s, o, L, deadline, &e);
+    if (failed && deadline_is_over(&s->deadline))
+        err_clear(&e);
+    deadline_leave(L, &s->deadline, failed);
+    return network_finish(L, failed, &e);
+}
+
+static struct vm_nic *find_nic(struct vm_object *o, uint32_t bridge)
+{
+    for (size_t i = 0; i < o->nic_count; i++)
+        if (o->nics[i].bridge == bridge)
+            return &o->nics[i];
+    return NULL;
+}
+
+static int plug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
+    struct vm_nic *nic = find_nic(o, bridge);
+    if (!nic || vm_state(o->vm) != VM_BOOTED)
+        return 0;
+    struct machine_nic m = {.fd = -1};
+    snprintf(m.id, sizeof(m.id), "nic%u", bridge);
+    if (nic->plugged)
+        return vm_set_link(o->vm, m.id, true, deadline, e);
+    memcpy(m.mac, nic->mac, sizeof(m.mac));
+    if (network_connect(s->network, bridge, o->name, &m.fd, e) < 0)
+        return -1;
+    int result = vm_plug_nic(o->vm, &m, deadline, e);
+    close(m.fd);
+    nic->plugged = !result;
+    return result;
+}
+
+static int unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
+    struct vm_nic *nic = find_nic(o, bridge);
+    char id[32];
+    (void)s;
+    if (!nic)
+        return 0;
+    bool plugged = nic->plugged && vm_state(o->vm) == VM_BOOTED, whole = lua_toboolean(L, 3);
+    snprintf(id, sizeof(id), "nic%u", bridge);
+    if (whole || vm_state(o->vm) != VM_BOOTED) {
+        memmove(nic, nic + 1, (size_t)(o->nics + o->nic_count - nic - 1) * sizeof(*nic));
+        o->nic_count--;
+    }
+    if (!plugged)
+        return 0;
+    return whole ? vm_unplug_nic(o->vm, id, deadline, e) : vm_set_link(o->vm, id, false, deadline, e);
+}
+
+static int change_link(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    char id[32];
+    (void)s;
+    uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
+    struct vm_nic *nic = find_nic(o, bridge);
+    snprintf(id, sizeof(id), "nic%u", bridge);
+    if (!nic || !nic->plugged || vm_state(o->vm) != VM_BOOTED)
+        return 0;
+    return vm_set_link(o->vm, id, lua_toboolean(L, 3), deadline, e);
+}
+
+static int configure(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)L;
+    return network_configure_vm(s, o, deadline, e);
+}
+
+int network_plug_binding(lua_State *L)
+{
+    return vm_step(L, "attach", plug);
+}
+
+int network_unplug_binding(lua_State *L)
+{
+    return vm_step(L, "detach", unplug);
+}
+
+int network_set_link_binding(lua_State *L)
+{
+    return vm_step(L, "link", change_link);
+}
+
+int network_configure_binding(lua_State *L)
+{
+    return vm_step(L, "configure the network", configure);
+}
+

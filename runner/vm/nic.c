@@ -1,0 +1,72 @@
+/* NICs that come, go or lose their link while the VM runs. */
+#include "vm/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define UNPLUG_NS (10 * NS_PER_S)
+
+static json_t *device_properties(const struct machine_nic *nic, const char *port)
+{
+    json_t *device = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-net-pci", "id", nic->id, "netdev", nic->id,
+                               "mac", nic->mac, "bus", port, "romfile", "");
+    _cleanup_free_ char *features = xstrdup(MACHINE_NIC_FEATURES);
+    char *state;
+    for (char *one = strtok_r(features, ",", &state); one; one = strtok_r(NULL, ",", &state)) {
+        one[strcspn(one, "=")] = '\0';
+        json_object_set_new(device, one, json_false());
+    }
+    return device;
+}
+
+/* Index of a free root port, or -1. */
+static int free_port(const struct vm *vm)
+{
+    for (int i = 0; i < MACHINE_ROOT_PORTS; i++)
+        if (!*vm->ports[i])
+            return i;
+    return -1;
+}
+
+int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e)
+{
+    char port[16];
+    int index = free_port(vm);
+    if (index < 0)
+        return err_set(e, ENOSPC, "no free slot: at most %d NICs are hot-plugged; attach before boot", MACHINE_ROOT_PORTS);
+    snprintf(port, sizeof(port), "rp%d", index);
+    if (qmp_call_fd(vm->qmp, "getfd", json_pack("{s:s}", "fdname", nic->id), nic->fd, deadline, NULL, e) < 0 ||
+        qmp_call(vm->qmp, "netdev_add",
+                 json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "type", "stream", "id", nic->id, "server", 0, "addr", "type",
+                           "fd", "str", nic->id), deadline, NULL, e) < 0)
+        return -1;
+    if (qmp_call(vm->qmp, "device_add", device_properties(nic, port), deadline, NULL, e) < 0) {
+        qmp_call(vm->qmp, "netdev_del", json_pack("{s:s}", "id", nic->id), deadline, NULL, NULL);
+        return -1;
+    }
+    snprintf(vm->ports[index], sizeof(vm->ports[index]), "%s", nic->id);
+    return 0;
+}
+
+int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e)
+{
+    int64_t limit = deadline_after(UNPLUG_NS);
+    vm->unplugged = false;
+    snprintf(vm->unplugging, sizeof(vm->unplugging), "%s", id);
+    if (qmp_call(vm->qmp, "device_del", json_pack("{s:s}", "id", id), deadline, NULL, e) < 0)
+        return -1;
+    if (loop_wait(vm->loop, &vm->unplugged, limit < deadline ? limit : deadline) < 0)
+        return err_set(e, errno, "the guest did not release the NIC within 10s");
+    for (int i = 0; i < MACHINE_ROOT_PORTS; i++)
+        if (!strcmp(vm->ports[i], id))
+            vm->ports[i][0] = '\0';
+    return qmp_call(vm->qmp, "netdev_del", json_pack("{s:s}", "id", id), deadline, NULL, e);
+}
+
+int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e)
+{
+    return qmp_call(vm->qmp, "set_link", json_pack("{s:s, s:b}", "name", id, "up", up), deadline, NULL, e);
+}
