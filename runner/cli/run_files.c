@@ -26,7 +26,7 @@ struct run {
     struct output output;
     struct history *history;
     struct loop *loop;
-    struct stream *stream;
+    struct event_stream *stream;
     struct progress *progress; /* NULL: none */
     struct amount budget;
     unsigned jobs;
@@ -76,7 +76,7 @@ static void emit_started(struct run *run)
     payload_add_uint(&p, "files", run->selection->count);
     payload_add_amount(&p, "total", run->budget.memory_bytes, run->budget.cpus);
     payload_add_packed(&p, "host", bytes_of(buf_head(&packed), packed.len));
-    stream_emit(run->stream, 0, "run_started", &p);
+    event_stream_emit(run->stream, 0, "run_started", &p);
     strv_done(&argv);
 }
 
@@ -88,7 +88,7 @@ static void emit_discovered(struct run *run)
         payload_add_strings(&p, "fixture_refs", &STRV_INIT);
         payload_add_nil(&p, "declared_claim");
         payload_add_uint(&p, "repeat", run->selection->files[i].repeat);
-        stream_emit(run->stream, 0, "file_discovered", &p);
+        event_stream_emit(run->stream, 0, "file_discovered", &p);
     }
 }
 
@@ -105,7 +105,7 @@ static void emit_completed(struct run *run, const struct run_totals *t, int exit
     payload_add_uint(&p, "flaky", t->flaky);
     payload_add_uint(&p, "not_run", t->files_not_run);
     payload_add_bool(&p, "interrupted", signal_number);
-    stream_emit(run->stream, 0, "run_completed", &p);
+    event_stream_emit(run->stream, 0, "run_completed", &p);
 }
 
 static void on_event(const struct event *ev, void *arg)
@@ -187,7 +187,7 @@ int run_files(const struct options *options, const struct environment *env, cons
 {
     _cleanup_err_ struct err e = ERR_INIT;
     struct run run = {.options = options, .selection = selection, .budget = pool_budget(options)};
-    const struct stream_settings sinks = {
+    const struct event_stream_settings sinks = {
         .save_path = options->save_events,
         .to_stdout = options->events_stdout,
         .socket_path = options->events_socket,
@@ -197,7 +197,7 @@ int run_files(const struct options *options, const struct environment *env, cons
         .arg = &run,
     };
     _cleanup_(loop_freep) struct loop *loop = run.loop = loop_new();
-    run.stream = stream_new(loop, &sinks, &e);
+    run.stream = event_stream_new(loop, &sinks, &e);
     if (!run.stream) {
         say_error(&e);
         return EXIT_USAGE;
@@ -220,7 +220,7 @@ int run_files(const struct options *options, const struct environment *env, cons
         say_note("seed %llu", (unsigned long long)worker->seed);
     int code = exit_code_of(&run, &totals, signal_number);
     emit_completed(&run, &totals, code, signal_number);
-    stream_free(run.stream);
+    event_stream_free(run.stream);
     code = exit_code_of(&run, &totals, signal_number);
     history_free(run.history);
     output_done(&run.output);

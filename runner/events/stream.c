@@ -29,7 +29,7 @@
 
 struct follower {
     struct follower *next;
-    struct stream *stream;
+    struct event_stream *stream;
     const char *name;
     int fd; /* owned */
     bool client;
@@ -37,9 +37,9 @@ struct follower {
     int64_t at, least_lag;
 };
 
-struct stream {
+struct event_stream {
     struct loop *loop;
-    const struct stream_settings *settings;
+    const struct event_stream_settings *settings;
     int file_fd, spool_fd, socket_fd;
     int64_t spool_size;
     struct source *accept_source;
@@ -49,7 +49,7 @@ struct stream {
     int64_t progress; /* when a follower last took something */
 };
 
-static void lose(struct stream *s, const char *name, const char *reason)
+static void lose(struct event_stream *s, const char *name, const char *reason)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     err_set(&e, errno, "%s: %s", name, reason);
@@ -58,7 +58,7 @@ static void lose(struct stream *s, const char *name, const char *reason)
 
 /* ------------------------------------------------------------------------------------------------- followers */
 
-static void note_drained(struct stream *s)
+static void note_drained(struct event_stream *s)
 {
     s->drained = true;
     for (struct follower *f = s->followers; f; f = f->next)
@@ -67,7 +67,7 @@ static void note_drained(struct stream *s)
 
 static void end_follower(struct follower *f)
 {
-    struct stream *s = f->stream;
+    struct event_stream *s = f->stream;
     for (struct follower **at = &s->followers; *at; at = &(*at)->next) {
         if (*at == f) {
             *at = f->next;
@@ -99,7 +99,7 @@ static void on_writable(struct source *source, uint32_t events, void *arg);
 static bool pump(struct follower *f)
 {
     char chunk[65536];
-    struct stream *s = f->stream;
+    struct event_stream *s = f->stream;
     while (f->at < s->spool_size) {
         ssize_t n = pread(s->spool_fd, chunk, sizeof(chunk), f->at);
         ssize_t written = n > 0 ? write_some(f, chunk, (size_t)n) : -1;
@@ -139,7 +139,7 @@ static void on_writable(struct source *source, uint32_t events, void *arg)
     pump(arg);
 }
 
-static int make_spool(struct stream *s, struct err *e)
+static int make_spool(struct event_stream *s, struct err *e)
 {
     if (s->spool_fd >= 0)
         return 0;
@@ -149,7 +149,7 @@ static int make_spool(struct stream *s, struct err *e)
     return s->spool_fd < 0 ? err_errno(e, "spool of the event stream") : 0;
 }
 
-static int add_follower(struct stream *s, int fd, const char *name, bool client, struct err *e)
+static int add_follower(struct event_stream *s, int fd, const char *name, bool client, struct err *e)
 {
     if (make_spool(s, e) < 0)
         return -1;
@@ -165,7 +165,7 @@ static int add_follower(struct stream *s, int fd, const char *name, bool client,
 
 static void on_client(struct source *source, uint32_t events, void *arg)
 {
-    struct stream *s = arg;
+    struct event_stream *s = arg;
     (void)source, (void)events;
     int fd = accept4(s->socket_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
@@ -186,7 +186,7 @@ static int clear_place(int fd, const struct sockaddr_un *address, const char *pa
     return 0;
 }
 
-static int open_socket(struct stream *s, struct err *e)
+static int open_socket(struct event_stream *s, struct err *e)
 {
     const char *path = s->settings->socket_path;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -214,7 +214,7 @@ static int open_socket(struct stream *s, struct err *e)
 
 /* ------------------------------------------------------------------------------------------------- the stream */
 
-static int open_file(struct stream *s, struct err *e)
+static int open_file(struct event_stream *s, struct err *e)
 {
     struct stat st;
     const char *path = s->settings->save_path;
@@ -227,10 +227,10 @@ static int open_file(struct stream *s, struct err *e)
     return 0;
 }
 
-struct stream *stream_new(struct loop *loop, const struct stream_settings *settings, struct err *e)
+struct event_stream *event_stream_new(struct loop *loop, const struct event_stream_settings *settings, struct err *e)
 {
-    _cleanup_(stream_freep) struct stream *s = xnew0(struct stream);
-    *s = (struct stream){.loop = loop, .settings = settings, .file_fd = -1, .spool_fd = -1, .socket_fd = -1};
+    _cleanup_(event_stream_freep) struct event_stream *s = xnew0(struct event_stream);
+    *s = (struct event_stream){.loop = loop, .settings = settings, .file_fd = -1, .spool_fd = -1, .socket_fd = -1};
     s->frame = BUF_INIT(EVENT_FRAME_MAX + 4096);
     signal(SIGPIPE, SIG_IGN);
     if (settings->to_stdout &&
@@ -243,7 +243,7 @@ struct stream *stream_new(struct loop *loop, const struct stream_settings *setti
     return steal_ptr(s);
 }
 
-static void append_spool(struct stream *s)
+static void append_spool(struct event_stream *s)
 {
     if (pwrite(s->spool_fd, buf_head(&s->frame), s->frame.len, s->spool_size) == (ssize_t)s->frame.len) {
         s->spool_size += (int64_t)s->frame.len;
@@ -255,7 +255,7 @@ static void append_spool(struct stream *s)
     }
 }
 
-void stream_put(struct stream *s, int64_t ts, struct bytes kind, struct bytes payload)
+void event_stream_put(struct event_stream *s, int64_t ts, struct bytes kind, struct bytes payload)
 {
     struct event ev;
     buf_clear(&s->frame);
@@ -275,16 +275,16 @@ void stream_put(struct stream *s, int64_t ts, struct bytes kind, struct bytes pa
         s->settings->on_event(&ev, s->settings->arg);
 }
 
-void stream_emit(struct stream *s, int64_t ts, const char *kind, const struct payload *payload)
+void event_stream_emit(struct event_stream *s, int64_t ts, const char *kind, const struct payload *payload)
 {
     _cleanup_buf_ struct buf packed = BUF_INIT(EVENT_FRAME_MAX);
     payload_write(payload, &packed);
     if (!payload->full)
-        stream_put(s, ts, bytes_str(kind), bytes_of(buf_head(&packed), packed.len));
+        event_stream_put(s, ts, bytes_str(kind), bytes_of(buf_head(&packed), packed.len));
 }
 
 /* Until every follower has everything, or none has taken anything for a while. */
-static void last_call(struct stream *s)
+static void last_call(struct event_stream *s)
 {
     int64_t deadline;
     s->progress = clock_monotonic_ns();
@@ -298,7 +298,7 @@ static void last_call(struct stream *s)
             lose(s, f->name, "the reader takes nothing any more");
 }
 
-void stream_free(struct stream *s)
+void event_stream_free(struct event_stream *s)
 {
     if (!s)
         return;

@@ -9,9 +9,9 @@
 #include "events/payload.h"
 #include "loop/loop.h"
 
-struct stream;
+struct event_stream;
 
-struct stream_settings {
+struct event_stream_settings {
     const char *save_path;   /* or NULL */
     bool to_stdout;
     const char *socket_path; /* or NULL */
@@ -24,12 +24,12 @@ struct stream_settings {
 };
 
 /* Creates the file and the socket. `settings` is borrowed. */
-struct stream *stream_new(struct loop *loop, const struct stream_settings *settings, struct err *e);
+struct event_stream *event_stream_new(struct loop *loop, const struct event_stream_settings *settings, struct err *e);
 /* Gives readers some seconds to take what is left, then closes; removes the socket. */
-void stream_free(struct stream *s);
-DEFINE_CLEANUP(struct stream, stream_free)
+void event_stream_free(struct event_stream *s);
+DEFINE_CLEANUP(struct event_stream, event_stream_free)
 
 /* `ts` 0 is now. */
-void stream_emit(struct stream *s, int64_t ts, const char *kind, const struct payload *payload);
+void event_stream_emit(struct event_stream *s, int64_t ts, const char *kind, const struct payload *payload);
 /* The same with a packed map. */
-void stream_put(struct stream *s, int64_t ts, struct bytes kind, struct bytes payload);
+void event_stream_put(struct event_stream *s, int64_t ts, struct bytes kind, struct bytes payload);

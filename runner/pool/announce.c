@@ -14,7 +14,7 @@ static void emit(struct job *job, int64_t ts, struct bytes kind, const struct pa
         ev.ts = job->last_ts;
     job->last_ts = ev.ts;
     file_result_take(job->result, &ev);
-    stream_put(job->d->settings->stream, ev.ts, ev.kind, ev.payload);
+    event_stream_put(job->d->settings->stream, ev.ts, ev.kind, ev.payload);
 }
 
 static void emit_now(struct job *job, const char *kind, const struct payload *payload)
@@ -32,7 +32,7 @@ void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, st
     payload_add_text(&p, "path", file->label);
     payload_add_amount(&p, "waiting_for", wanted.memory_bytes, wanted.cpus);
     payload_add_text(&p, "reason", why);
-    stream_emit(d->settings->stream, 0, "file_blocked", &p);
+    event_stream_emit(d->settings->stream, 0, "file_blocked", &p);
 }
 
 void announce_dispatched(struct job *job)
@@ -204,7 +204,7 @@ void announce_unstarted(struct dispatcher *d, const struct work *work, struct fi
 {
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
     add_result(&p, work, r);
-    stream_emit(d->settings->stream, 0, "file_completed", &p);
+    event_stream_emit(d->settings->stream, 0, "file_completed", &p);
 }
 
 void announce_pool(struct dispatcher *d)
@@ -224,5 +224,5 @@ void announce_pool(struct dispatcher *d)
     payload_add_uint(&p, "queued", queued);
     payload_add_uint(&p, "vms", vms);
     payload_add_double(&p, "psi_pct", d->psi);
-    stream_emit(d->settings->stream, 0, "pool_state", &p);
+    event_stream_emit(d->settings->stream, 0, "pool_state", &p);
 }

@@ -16,7 +16,7 @@ struct dispatch_file {
 
 struct dispatcher_settings {
     struct loop *loop;
-    struct stream *stream; /* takes the events */
+    struct event_stream *stream; /* takes the events */
     const struct dispatch_file *files;
     size_t file_count;
     char *const *argv;      /* this process's own: each worker parses the same command line */

@@ -12,54 +12,48 @@
 
 #define CAPTURE_SOCKET_BYTES (4 << 20)
 
-struct capture {
+struct reader {
     struct script *s;
+    struct stream *stream;
+    struct source *source;
     uint32_t id;
     int fd;
-    bool ended, ready;
+    bool ended;
 };
 
-static void on_readable(struct source *s, uint32_t events, void *arg)
+static void on_readable(struct source *source, uint32_t events, void *arg)
 {
-    (void)s, (void)events;
-    ((struct capture *)arg)->ready = true;
+    struct reader *r = arg;
+    (void)events;
+    source_set_events(source, 0); /* until the stream has taken what is there */
+    stream_notify(r->stream);
 }
 
-static int capture_read(void *arg, struct buf *out, int64_t deadline, struct err *e)
+static size_t reader_take(void *arg, struct buf *to)
 {
-    struct capture *c = arg;
-    if (c->ended)
+    struct reader *r = arg;
+    uint8_t *room = buf_reserve(to, STREAM_FRAME);
+    ssize_t got = room && !r->ended ? recv(r->fd, room, STREAM_FRAME, MSG_DONTWAIT) : -1;
+    if (!got)
+        r->ended = true;
+    if (!r->ended)
+        source_set_events(r->source, EPOLLIN);
+    if (got <= 0)
         return 0;
-    for (;;) {
-        ssize_t got = recv(c->fd, buf_reserve(out, STREAM_FRAME_MAX), STREAM_FRAME_MAX, MSG_DONTWAIT);
-        if (got > 0) {
-            buf_commit(out, (size_t)got);
-            return 1;
-        }
-        if (!got) {
-            c->ended = true;
-            return 0;
-        }
-        c->ready = false;
-        struct source *source = loop_add_fd(c->s->loop, c->fd, EPOLLIN, on_readable, c);
-        int waited = loop_wait(c->s->loop, &c->ready, deadline);
-        int code = errno;
-        source_remove(source);
-        if (waited < 0)
-            return err_set(e, code, "no packet");
-    }
+    buf_commit(to, (size_t)got);
+    return (size_t)got;
 }
 
-static bool capture_ended(void *arg)
+static bool reader_ended(void *arg)
 {
-    struct capture *c = arg;
+    struct reader *r = arg;
     char byte;
-    return c->ended || recv(c->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
+    return r->ended || recv(r->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0;
 }
 
 static uint64_t capture_lost(void *arg)
 {
-    struct capture *c = arg;
+    struct reader *c = arg;
     struct capture_stats st = {0};
     network_capture_stats(c->s->network, c->id, &st, NULL);
     return st.dropped;
@@ -67,9 +61,10 @@ static uint64_t capture_lost(void *arg)
 
 static void capture_close(void *arg)
 {
-    struct capture *c = arg;
+    struct reader *c = arg;
     if (c->s->network)
         network_capture_close(c->s->network, c->id, NULL);
+    source_remove(c->source);
     close(c->fd);
     free(c);
 }
@@ -78,7 +73,7 @@ static void capture_close(void *arg)
 int network_capture_binding(lua_State *L)
 {
     static const struct stream_source source = {
-        .read = capture_read, .ended = capture_ended, .lost = capture_lost, .close = capture_close};
+        .take = reader_take, .ended = reader_ended, .lost = capture_lost, .close = capture_close};
     struct err e = ERR_INIT;
     const char *name = luaL_optstring(L, 2, NULL);
     const struct capture_options options = {
@@ -95,13 +90,15 @@ int network_capture_binding(lua_State *L)
         close(pair[0]);
         return network_finish(L, failed, &e);
     }
-    struct capture *c = xnew(struct capture);
-    *c = (struct capture){.s = script_of(L), .id = id, .fd = pair[0]};
-    const struct stream_info info = {.kind = name ? "nic_capture" : "bridge_capture",
-                                     .detail = luaL_checkstring(L, 3),
-                                     .closed = "capture closed",
-                                     .label = "network"};
-    push_stream(L, &source, c, &info);
+    struct script *script = script_of(L);
+    struct reader *r = xnew0(struct reader);
+    r->s = script;
+    r->id = id;
+    r->fd = pair[0];
+    r->stream = stream_new(script->loop, &source, r, name ? "nic_capture" : "bridge_capture", luaL_checkstring(L, 3),
+                           "capture closed");
+    r->source = loop_add_fd(script->loop, r->fd, EPOLLIN, on_readable, r);
+    push_stream(L, r->stream, "network", 0);
     return 1;
 }
 

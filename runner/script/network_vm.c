@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "guest/network.h"
 #include "script/argument.h"
+#include "switch/plan.h"
 
 #define NIC_WAIT_NS (5 * NS_PER_S) /* for the guest to show a new interface */
 
@@ -29,27 +30,24 @@ int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic
 
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e)
 {
-    struct guest_plan plan = {0};
-    struct guest_nic_state *states = NULL;
+    _cleanup_(guest_plan_done) struct guest_plan plan = {0};
+    _cleanup_(guest_network_state_done) struct guest_network_state state = {0};
     struct guest *guest;
     if (!s->network || !o->nic_count || vm_state(o->vm) != VM_BOOTED)
         return 0;
-    if (network_guest_plan(s->network, o->number, &plan, e) < 0)
+    if (network_guest_plan(s->network, o->number, &plan, e) < 0 || vm_guest(o->vm, "network", deadline, &guest, e) < 0 ||
+        guest_configure_network(guest, &plan, NIC_WAIT_NS, &state, deadline, e) < 0)
         return -1;
-    int result = vm_guest(o->vm, "network", deadline, &guest, e);
-    if (!result)
-        result = guest_configure_network(guest, &plan, NIC_WAIT_NS, &states, deadline, e);
-    for (size_t i = 0; !result && i < plan.nic_count; i++) {
-        if (states[i].found || plan.nics[i].raw)
+    for (size_t i = 0; i < state.nic_count; i++) {
+        if (!state.nics[i].reason)
             continue;
-        char line[512];
-        snprintf(line, sizeof(line), "%s: the NIC on bridge `%s` is not configured: %s", o->label, plan.nics[i].bridge_name,
-                 states[i].reason ? states[i].reason : "the guest shows no such interface");
+        _cleanup_free_ char *line = xasprintf("%s: the NIC on bridge `%s`: %s", o->label, plan.nics[i].bridge_name,
+                                              state.nics[i].reason);
         script_log(s, line);
     }
-    guest_nic_states_free(states, plan.nic_count);
-    guest_plan_free(&plan);
-    return result;
+    if (state.warning)
+        script_log(s, state.warning);
+    return 0;
 }
 
 /* Runs `step` as a blocking call of the VM at argument 1. */

@@ -1,45 +1,30 @@
 #include "script/stream.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "guest/tail.h"
 #include "script/argument.h"
 
 #define WAIT_DEFAULT_NS  (10 * NS_PER_S)
 #define DRAIN_DEFAULT_NS (NS_PER_S / 2)
-#define PENDING_MAX      ((size_t)16 << 20)
-#define SHOWN            256
 
-struct stream {
-    const struct stream_source *source;
-    void *arg; /* NULL: closed */
-    struct buf pending;
-    char *kind, *detail, *closed, *label;
-    char site[512]; /* "<file>:<line>"; empty: unknown */
-    char site_file[400];
-    int site_line;
+struct stream_object {
+    struct stream *stream;
+    char *label;
 };
 
-static struct stream *check_stream(lua_State *L)
+static struct stream_object *check_stream(lua_State *L)
 {
-    struct stream *s = luaL_testudata(L, 1, "stream");
-    if (!s)
+    struct stream_object *o = luaL_testudata(L, 1, "stream");
+    if (!o || !o->stream)
         raise_format(L, "expected a stream as first argument; call methods with a colon");
-    return s;
-}
-
-static void close_source(struct stream *s)
-{
-    if (s->arg)
-        s->source->close(s->arg);
-    s->arg = NULL;
-    buf_done(&s->pending);
+    return o;
 }
 
 /* The innermost frame in a test or fixture file. */
-static bool find_site(lua_State *L, struct stream *s)
+static bool find_site(lua_State *L, struct stream *stream)
 {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
@@ -47,224 +32,212 @@ static bool find_site(lua_State *L, struct stream *s)
         const char *name = chunk_name(&ar);
         if (ar.currentline <= 0 || (!str_ends_with(name, ".test.lua") && !str_ends_with(name, ".fixture.lua")))
             continue;
-        snprintf(s->site_file, sizeof(s->site_file), "%s", name);
-        s->site_line = ar.currentline;
-        snprintf(s->site, sizeof(s->site), "%s:%d", s->site_file, s->site_line);
+        stream_set_site(stream, name, ar.currentline);
         return true;
     }
     return false;
 }
 
-void push_stream(lua_State *L, const struct stream_source *source, void *arg, const struct stream_info *info)
+void push_stream(lua_State *L, struct stream *stream, const char *label, int keep)
 {
-    struct stream *s = lua_newuserdatauv(L, sizeof(*s), 1);
-    *s = (struct stream){.source = source, .arg = arg, .pending = BUF_INIT(PENDING_MAX + STREAM_FRAME_MAX)};
+    if (keep)
+        keep = lua_absindex(L, keep);
+    struct stream_object *o = lua_newuserdatauv(L, sizeof(*o), 1);
+    *o = (struct stream_object){.stream = stream};
     luaL_setmetatable(L, "stream");
-    s->kind = xstrdup(info->kind);
-    s->detail = xstrdup(info->detail);
-    s->closed = xstrdup(info->closed);
-    s->label = xstrdup(info->label);
-    if (!find_site(L, s)) /* created in a coroutine of a helper: the site is where it was resumed */
-        find_site(script_of(L)->L, s);
+    o->label = xstrdup(label);
+    if (keep) {
+        lua_pushvalue(L, keep);
+        lua_setiuservalue(L, -2, 1);
+    }
+    if (!find_site(L, stream)) /* created in a coroutine of a helper: the site is where it was resumed */
+        find_site(script_of(L)->L, stream);
     scope_add(L, "stream", -1);
 }
 
-static int stream_close(lua_State *L)
+uint64_t option_window(lua_State *L, int index, const char *call)
 {
-    close_source(check_stream(L));
+    uint64_t window = GUEST_WINDOW_DEFAULT;
+    if (option_size(L, index, call, "window", &window) && (window < GUEST_WINDOW_MIN || window > GUEST_WINDOW_MAX))
+        raise_format(L, "%s: window must be 64K to 64M", call);
+    return window;
+}
+
+static int stream_close_binding(lua_State *L)
+{
+    stream_close(check_stream(L)->stream);
     return 0;
 }
 
 static int stream_collect(lua_State *L)
 {
-    struct stream *s = lua_touserdata(L, 1);
-    close_source(s);
-    free(s->kind);
-    free(s->detail);
-    free(s->closed);
-    free(s->label);
-    s->kind = s->detail = s->closed = s->label = NULL;
+    struct stream_object *o = lua_touserdata(L, 1);
+    stream_free(o->stream);
+    free(o->label);
+    *o = (struct stream_object){0};
     return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------- reading */
 
-/* `<text>; last bytes: "…" (<kind>(<detail>) at <site>)`, raised. */
-static int fail(lua_State *L, const struct stream *s, const char *text)
+static int64_t begin(lua_State *L, struct stream_object *o, const char *method, int index, int64_t by_default)
 {
-    size_t n = s->pending.len < SHOWN ? s->pending.len : SHOWN;
-    const unsigned char *from = buf_head(&s->pending) + s->pending.len - n;
-    luaL_Buffer b;
-    push_position(L, 1);
-    const char *position = lua_tostring(L, -1);
-    luaL_buffinit(L, &b);
-    luaL_addstring(&b, position);
-    luaL_addstring(&b, text);
-    luaL_addstring(&b, "; last bytes: \"");
-    for (size_t i = 0; i < n; i++) {
-        char escaped[8];
-        bool plain = from[i] >= 0x20 && from[i] < 0x7f;
-        snprintf(escaped, sizeof(escaped), plain ? "%c" : "\\x%02X", from[i]);
-        luaL_addstring(&b, escaped);
-    }
-    luaL_addstring(&b, "\" (");
-    luaL_addstring(&b, s->kind);
-    luaL_addstring(&b, "(");
-    luaL_addstring(&b, s->detail);
-    luaL_addstring(&b, ") at ");
-    luaL_addstring(&b, *s->site ? s->site : "unknown");
-    luaL_addstring(&b, ")");
-    luaL_pushresult(&b);
-    return lua_error(L);
+    int64_t own = deadline_after(lua_isnoneornil(L, index) ? by_default : check_duration(L, index, method));
+    lua_pushfstring(L, "%s: %s: %s", o->label, stream_describe(o->stream), method);
+    return deadline_enter(L, &script_of(L)->deadline, lua_tostring(L, -1), own);
 }
 
-enum outcome { MORE, ENDED, LATE };
-
-/* One frame more into `pending`. Raises at the test's deadline, and for failures of the source. */
-static enum outcome pump(lua_State *L, struct stream *s, const char *method, int64_t own)
+/* The end of a call: `e` is empty for success. */
+static void end(lua_State *L, struct err *e)
 {
     struct deadline *d = &script_of(L)->deadline;
+    bool failed = e->message != NULL;
+    if (failed && deadline_is_over(d))
+        err_clear(e);
+    deadline_leave(L, d, failed);
+    if (failed)
+        raise_err(L, e);
+}
+
+static void push_buf_bytes(lua_State *L, struct buf *b)
+{
+    lua_pushlstring(L, (const char *)buf_head(b), b->len);
+    buf_done(b);
+}
+
+static int stream_next_binding(lua_State *L)
+{
+    struct stream_object *o = check_stream(L);
     struct err e = ERR_INIT;
-    lua_pushfstring(L, "%s: %s(%s): %s", s->label, s->kind, s->detail, method);
-    int64_t deadline = deadline_enter(L, d, lua_tostring(L, -1), own);
-    int got = s->source->read(s->arg, &s->pending, deadline, &e);
-    int code = e.code;
-    if (got < 0 && (code == ETIMEDOUT || deadline_is_over(d)))
-        err_clear(&e);
-    deadline_leave(L, d, got < 0);
-    lua_pop(L, 1);
-    if (got >= 0)
-        return got ? MORE : ENDED;
-    if (code == ETIMEDOUT)
-        return LATE;
-    err_prefix(&e, "%s: %s(%s): %s", s->label, s->kind, s->detail, method);
-    raise_err(L, &e);
-    return LATE;
-}
-
-static int64_t timeout_at(lua_State *L, int index, const char *method, int64_t by_default)
-{
-    return deadline_after(lua_isnoneornil(L, index) ? by_default : check_duration(L, index, method));
-}
-
-static void push_pending(lua_State *L, struct stream *s, size_t n)
-{
-    lua_pushlstring(L, (const char *)buf_head(&s->pending), n);
-    buf_consume(&s->pending, n);
-}
-
-static int stream_next(lua_State *L)
-{
-    struct stream *s = check_stream(L);
-    int64_t own = timeout_at(L, 2, "next", WAIT_DEFAULT_NS);
-    if (!s->arg)
+    int64_t deadline = begin(L, o, "next", 2, WAIT_DEFAULT_NS);
+    struct buf frame = BUF_INIT(STREAM_UNMATCHED + STREAM_FRAME);
+    int got = stream_next(o->stream, deadline, &frame, &e);
+    if (got <= 0)
+        buf_done(&frame);
+    bool late = !got && deadline_is_over(&script_of(L)->deadline);
+    if (late)
+        err_set(&e, 0, "late");
+    end(L, &e);
+    if (got <= 0)
         return 0;
-    if (!s->pending.len && pump(L, s, "next", own) != MORE)
-        return 0;
-    push_pending(L, s, s->pending.len < STREAM_FRAME_MAX ? s->pending.len : STREAM_FRAME_MAX);
+    push_buf_bytes(L, &frame);
     return 1;
 }
 
-/* Collects until the pattern; returns the length up to its end. */
-static size_t collect(lua_State *L, struct stream *s, const char *method)
+static void collect(lua_State *L, const char *method, bool keep)
 {
-    size_t n, searched = 0;
+    struct stream_object *o = check_stream(L);
+    struct err e = ERR_INIT;
+    size_t n;
     if (lua_type(L, 2) != LUA_TSTRING || !lua_rawlen(L, 2))
         raise_format(L, "%s: the pattern must be a string that is not empty", method);
     const char *pattern = lua_tolstring(L, 2, &n);
-    int64_t own = timeout_at(L, 3, method, WAIT_DEFAULT_NS);
-    if (!s->arg)
-        raise_format(L, "%s", s->closed);
-    for (;;) {
-        const char *head = (const char *)buf_head(&s->pending);
-        const char *hit = s->pending.len >= n ? memmem(head + searched, s->pending.len - searched, pattern, n) : NULL;
-        if (hit)
-            return (size_t)(hit - head) + n;
-        searched = s->pending.len >= n ? s->pending.len - n + 1 : 0;
-        if (s->pending.len > PENDING_MAX)
-            fail(L, s, "16 MiB without a match");
-        enum outcome outcome = pump(L, s, method, own);
-        if (outcome == ENDED)
-            fail(L, s, "stream EOF");
-        if (outcome == LATE) {
-            lua_pushfstring(L, "%s timed out waiting for `%s`", method, pattern);
-            fail(L, s, lua_tostring(L, -1));
-        }
-    }
+    int64_t deadline = begin(L, o, method, 3, WAIT_DEFAULT_NS);
+    struct buf out = BUF_INIT(STREAM_UNMATCHED + STREAM_FRAME);
+    if (stream_read_until(o->stream, pattern, n, deadline, keep ? &out : NULL, &e) < 0)
+        buf_done(&out);
+    end(L, &e);
+    if (keep)
+        push_buf_bytes(L, &out);
 }
 
-static int stream_read_until(lua_State *L)
+static int stream_read_until_binding(lua_State *L)
 {
-    struct stream *s = check_stream(L);
-    push_pending(L, s, collect(L, s, "read_until"));
+    collect(L, "read_until", true);
     return 1;
 }
 
-static int stream_expect(lua_State *L)
+static int stream_expect_binding(lua_State *L)
 {
-    struct stream *s = check_stream(L);
-    buf_consume(&s->pending, collect(L, s, "expect"));
+    collect(L, "expect", false);
     return 0;
 }
 
-static int stream_drain(lua_State *L)
+/* Frames are gathered outside of Lua, which may raise at any string. */
+struct frames {
+    struct buf bytes;
+    size_t *sizes, count;
+};
+
+static void add_frame(void *arg, struct buf *frame)
 {
-    struct stream *s = check_stream(L);
-    int64_t own = timeout_at(L, 2, "drain", DRAIN_DEFAULT_NS);
-    lua_newtable(L);
-    int frames = lua_gettop(L);
-    for (lua_Integer i = 1; s->arg; i++) {
-        if (!s->pending.len && pump(L, s, "drain", own) != MORE)
-            break;
-        push_pending(L, s, s->pending.len < STREAM_FRAME_MAX ? s->pending.len : STREAM_FRAME_MAX);
-        lua_rawseti(L, frames, i);
+    struct frames *f = arg;
+    f->sizes = xreallocarray(f->sizes, f->count + 1, sizeof(*f->sizes));
+    f->sizes[f->count++] = frame->len;
+    buf_append(&f->bytes, buf_head(frame), frame->len);
+}
+
+static int stream_drain_binding(lua_State *L)
+{
+    struct stream_object *o = check_stream(L);
+    struct err e = ERR_INIT;
+    int64_t deadline = begin(L, o, "drain", 2, DRAIN_DEFAULT_NS);
+    struct frames f = {.bytes = BUF_INIT((size_t)1 << 30)};
+    stream_drain(o->stream, deadline, add_frame, &f, &e);
+    if (!e.message)
+        deadline_leave(L, &script_of(L)->deadline, false);
+    lua_createtable(L, (int)f.count, 0);
+    for (size_t i = 0; !e.message && i < f.count; i++) {
+        lua_pushlstring(L, (const char *)buf_head(&f.bytes), f.sizes[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+        buf_consume(&f.bytes, f.sizes[i]);
     }
+    free(f.sizes);
+    buf_done(&f.bytes);
+    if (e.message)
+        end(L, &e);
     return 1;
 }
 
-static int stream_eof(lua_State *L)
+static int stream_eof_binding(lua_State *L)
 {
-    struct stream *s = check_stream(L);
+    struct stream_object *o = check_stream(L);
     loop_poll(script_of(L)->loop);
-    lua_pushboolean(L, !s->arg || (!s->pending.len && s->source->ended(s->arg)));
+    lua_pushboolean(L, stream_eof(o->stream));
     return 1;
 }
 
-static int stream_lost(lua_State *L)
+static int stream_lost_binding(lua_State *L)
 {
-    struct stream *s = check_stream(L);
-    lua_pushinteger(L, s->arg && s->source->lost ? (lua_Integer)s->source->lost(s->arg) : 0);
+    lua_pushinteger(L, (lua_Integer)stream_lost(check_stream(L)->stream));
     return 1;
 }
 
 static int stream_creation_site(lua_State *L)
 {
-    struct stream *s = check_stream(L);
-    if (!*s->site)
+    int line;
+    const char *file = stream_site(check_stream(L)->stream, &line);
+    if (!file)
         return 0;
     lua_createtable(L, 0, 2);
-    lua_pushstring(L, s->site_file);
+    lua_pushstring(L, file);
     lua_setfield(L, -2, "file");
-    lua_pushinteger(L, s->site_line);
+    lua_pushinteger(L, line);
     lua_setfield(L, -2, "line");
     return 1;
 }
 
 static int stream_tostring(lua_State *L)
 {
-    struct stream *s = check_stream(L);
-    lua_pushfstring(L, "%s(%s) of %s", s->kind, s->detail, s->label);
+    struct stream_object *o = check_stream(L);
+    lua_pushfstring(L, "%s of %s", stream_describe(o->stream), o->label);
     return 1;
 }
 
 void stream_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {{"next", stream_next},   {"read_until", stream_read_until},
-                                       {"expect", stream_expect}, {"drain", stream_drain},
-                                       {"eof", stream_eof},     {"lost", stream_lost},
-                                       {"close", stream_close}, {"creation_site", stream_creation_site},
+    static const luaL_Reg methods[] = {{"next", stream_next_binding},
+                                       {"read_until", stream_read_until_binding},
+                                       {"expect", stream_expect_binding},
+                                       {"drain", stream_drain_binding},
+                                       {"eof", stream_eof_binding},
+                                       {"lost", stream_lost_binding},
+                                       {"close", stream_close_binding},
+                                       {"creation_site", stream_creation_site},
                                        {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", stream_collect}, {"__close", stream_close}, {"__tostring", stream_tostring},
+    static const luaL_Reg meta[] = {{"__gc", stream_collect},
+                                    {"__close", stream_close_binding},
+                                    {"__tostring", stream_tostring},
                                     {NULL, NULL}};
     luaL_newmetatable(L, "stream");
     luaL_setfuncs(L, meta, 0);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/handle.h"
 #include "script/network.h"
 #include "script/stream.h"
 
@@ -275,12 +276,21 @@ void vm_open(lua_State *L)
     luaL_setfuncs(L, vm_run_methods, 0);
     luaL_setfuncs(L, vm_file_methods, 0);
     luaL_setfuncs(L, vm_handle_methods, 0);
+    luaL_setfuncs(L, vm_stream_methods, 0);
+    luaL_setfuncs(L, vm_process_methods, 0);
+    luaL_setfuncs(L, vm_worker_methods, 0);
+    luaL_setfuncs(L, vm_kernel_methods, 0);
+    luaL_setfuncs(L, vm_transfer_methods, 0);
     lua_pushvalue(L, -1);
     lua_setfield(L, core, "vm_methods"); /* bridge.lua adds nic and ip */
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     run_result_open(L);
     stream_open(L);
+    file_open(L);
+    process_open(L);
+    worker_open(L);
+    kernel_open(L);
     vm_handles_open(L);
     luaL_setfuncs(L, functions, 0);
     network_open(L);

@@ -159,27 +159,25 @@ static int console_write_binding(lua_State *L)
 
 /* A console stream: a cursor over the log. */
 struct console_reader {
-    struct vm_object *o; /* lives at least as long: the stream is closed before its VM */
+    struct vm_object *o; /* lives at least as long: the stream keeps it */
+    struct stream *stream;
     uint64_t at;
 };
 
-static int reader_read(void *arg, struct buf *out, int64_t deadline, struct err *e)
+static size_t reader_take(void *arg, struct buf *to)
 {
     struct console_reader *r = arg;
     struct console *c = vm_console(r->o->vm);
-    int more = console_wait(c, r->at, deadline);
-    if (more <= 0)
-        return more ? err_set(e, errno, "no output") : 0;
     if (r->at < console_start(c))
         r->at = console_start(c);
-    uint8_t *to = buf_reserve(out, STREAM_FRAME_MAX);
-    ssize_t got = console_read(c, r->at, to, STREAM_FRAME_MAX);
-    if (got < 0)
-        return err_errno(e, "console log");
-    buf_commit(out, (size_t)got);
+    uint8_t *room = buf_reserve(to, STREAM_FRAME);
+    ssize_t got = room ? console_read(c, r->at, room, STREAM_FRAME) : 0;
+    if (got <= 0)
+        return 0;
+    buf_commit(to, (size_t)got);
     r->at += (uint64_t)got;
     r->o->reader = r->at;
-    return 1;
+    return (size_t)got;
 }
 
 static bool reader_ended(void *arg)
@@ -189,10 +187,17 @@ static bool reader_ended(void *arg)
     return !console_connected(c) && r->at >= console_end(c);
 }
 
+static void reader_close(void *arg)
+{
+    struct console_reader *r = arg;
+    vm_watch_output(r->o->vm, r->stream, false);
+    free(r);
+}
+
 static int console_read_binding(lua_State *L)
 {
     static const char *const keys[] = {"from", NULL};
-    static const struct stream_source source = {.read = reader_read, .ended = reader_ended, .close = free};
+    static const struct stream_source source = {.take = reader_take, .ended = reader_ended, .close = reader_close};
     struct vm_object *o = handle_vm(L, "console");
     struct console *c = vm_console(o->vm);
     const char *from = "unread";
@@ -205,10 +210,9 @@ static int console_read_binding(lua_State *L)
         return raise_format(L, "console: read: from must be start, unread or end (got `%s`)", from);
     struct console_reader *r = xnew(struct console_reader);
     *r = (struct console_reader){.o = o, .at = at};
-    const struct stream_info info = {.kind = "console_read", .detail = o->name, .closed = "console closed", .label = o->label};
-    push_stream(L, &source, r, &info);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1); /* keeps the VM alive */
+    r->stream = stream_new(script_of(L)->loop, &source, r, "console_read", o->name, "console closed");
+    vm_watch_output(o->vm, r->stream, true);
+    push_stream(L, r->stream, o->label, 1);
     return 1;
 }
 

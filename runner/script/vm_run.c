@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "script/argument.h"
 #include "script/exec_options.h"
+#include "script/handle.h"
 #include "script/vm.h"
 
 #define ASSERT_OUTPUT 4096
@@ -19,7 +20,7 @@ static void set_string(lua_State *L, const char *key, const char *s, size_t n)
     lua_setfield(L, -2, key);
 }
 
-static void push_run_result(lua_State *L, const struct guest_result *r, const char *command, int64_t timeout_ns)
+void push_run_result(lua_State *L, const struct guest_result *r, const char *command, int64_t timeout_ns)
 {
     static const char *const names[] = {"exited", "signalled", "timed_out"};
     lua_newuserdatauv(L, 0, 1);

@@ -28,6 +28,8 @@ struct vm {
     struct console_scanner scanner;
     uint64_t scanned;     /* console offset */
     struct source *panic_timer, *lost_timer;
+    struct stream **readers; /* of the console */
+    size_t reader_count;
 
     char ports[MACHINE_ROOT_PORTS][32]; /* which device sits on each root port; empty: free */
     char unplugging[32];

@@ -57,6 +57,7 @@ void vm_free(struct vm *vm)
     source_remove(vm->panic_timer);
     source_remove(vm->lost_timer);
     console_free(vm->console);
+    free(vm->readers);
     free(vm->cause);
     free(vm->failure);
     free(vm->name);
@@ -91,6 +92,21 @@ int64_t vm_started_ns(const struct vm *vm)
 struct console *vm_console(struct vm *vm)
 {
     return vm->console;
+}
+
+void vm_watch_output(struct vm *vm, struct stream *stream, bool on)
+{
+    if (on) {
+        vm->readers = xreallocarray(vm->readers, vm->reader_count + 1, sizeof(struct stream *));
+        vm->readers[vm->reader_count++] = stream;
+        return;
+    }
+    for (size_t i = 0; i < vm->reader_count; i++) {
+        if (vm->readers[i] == stream) {
+            vm->readers[i] = vm->readers[--vm->reader_count];
+            return;
+        }
+    }
 }
 
 void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg)

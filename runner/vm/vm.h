@@ -51,6 +51,9 @@ unsigned vm_generation(const struct vm *vm);
 /* CLOCK_MONOTONIC of the newest boot's start. */
 int64_t vm_started_ns(const struct vm *vm);
 struct console *vm_console(struct vm *vm);
+/* `stream` reads the console: it is notified of output and of its end, while `on`. */
+struct stream;
+void vm_watch_output(struct vm *vm, struct stream *stream, bool on);
 
 /* Starts QEMU (from created, shutdown or dead); vm_boot_wait then waits for the agent. Several VMs may be begun before
  * the first is waited for. On failure the VM is dead and, unless QEMU ended, QEMU runs on so that the console can be

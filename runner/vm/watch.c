@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "guest/stream.h"
 #include "vm/internal.h"
 
 #define PANIC_GRACE_NS   (500 * NS_PER_MS)
@@ -101,6 +102,8 @@ void vm_on_console_output(void *arg)
             continue;
         source_set_deadline(vm->panic_timer, deadline_after(PANIC_GRACE_NS));
     }
+    for (size_t i = 0; i < vm->reader_count; i++)
+        stream_notify(vm->readers[i]);
 }
 
 /* The guest begins anew, by vm_reset or on its own: handles of before are lost. */
