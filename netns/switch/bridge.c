@@ -130,6 +130,7 @@ void bridge_free(struct bridge *b)
     }
     mac_table_done(&b->macs);
     free(b->ports);
+    free(b->members);
     free(b->up);
     free(b->seed);
     free(b->name);

@@ -23,6 +23,7 @@ struct netswitch {
     uint64_t secret;          /* keys the MAC tables */
     uint64_t attach_sequence; /* orders a VM's NICs across bridges */
     int64_t wall_offset;      /* real time minus monotonic time, for captures */
+    uint64_t spent;           /* work done beyond forwarding, in copies' worth: see switch_spend */
     struct outlet *ready, **ready_tail;
     struct capture *captures; /* all of them, closed ones that still drain included */
     uint32_t next_capture;
@@ -69,6 +70,8 @@ struct bridge {
 
     struct port **ports; /* by id; [0] is the gateway */
     size_t port_count;
+    struct port **members; /* attached ones, in the order of attachment */
+    size_t member_count;
     struct port **up; /* those that frames pass, in order of id */
     size_t up_count;
     uint64_t gateway_mac; /* 0 while there is no gateway */
@@ -93,6 +96,11 @@ struct bridge {
 
 /* switch.c */
 void switch_forget_outlet(struct netswitch *s, struct outlet *o);
+/* Charges whoever sent the frame at hand for work that takes as long as forwarding that many copies. */
+static inline void switch_spend(struct netswitch *s, size_t copies)
+{
+    s->spent += copies;
+}
 
 /* bridge.c: with a number and a subnet that are decided already */
 struct bridge *bridge_make(struct netswitch *s, const char *name, const struct bridge_options *o,
@@ -103,6 +111,8 @@ struct port *bridge_intern(struct bridge *b, const char *name);
 struct port *bridge_find(const struct bridge *b, const char *name);
 /* A named endpoint of a rule or directional partition: attached, or the gateway; else an error with the remedy. */
 struct port *bridge_endpoint(const struct bridge *b, const char *name, struct err *e);
+/* After a change of attached, its order, connected or link. */
+void bridge_update_members(struct bridge *b);
 void bridge_update_up(struct bridge *b);
 void bridge_update_shaped(struct bridge *b);
 

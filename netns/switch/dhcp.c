@@ -284,6 +284,7 @@ bool dhcp_receive(struct gateway *g, const struct packet *p, struct frame *ret, 
         return false;
     if (r.server && r.server != ip4_value(&g->ip4))
         return false;
+    switch_spend(g->bridge->owner, d->count / 4 + g->bridge->port_count + 16);
     drop_expired(d, now);
     switch (r.type) {
     case DISCOVER: {

@@ -109,6 +109,7 @@ static void evict(struct neighbours *n)
         for (struct entry **at = &n->buckets[i]; *at; at = &(*at)->next)
             if (!oldest || (*at)->used < (*oldest)->used)
                 oldest = at;
+    switch_spend(n->gateway->bridge->owner, ENTRIES_MAX / 8);
     struct entry *e = *oldest;
     *oldest = e->next;
     n->count--;

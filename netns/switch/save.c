@@ -128,21 +128,12 @@ int bridge_save(const struct bridge *b, struct buf *out, struct err *e)
 
 /* ---- loading ---- */
 
-static int by_order(const void *a, const void *b)
-{
-    const struct port *const *x = a, *const *y = b;
-    return (*x)->order < (*y)->order ? -1 : (*x)->order > (*y)->order;
-}
-
 /* Gives the attached ports new places in the switch's order, in the sequence of the old ones. */
 static void renumber(struct bridge *b)
 {
-    struct port **ports = xmemdup(b->ports, b->port_count * sizeof(*ports));
-    qsort(ports, b->port_count, sizeof(*ports), by_order);
-    for (size_t i = 0; i < b->port_count; i++)
-        if (ports[i]->id && ports[i]->attached)
-            ports[i]->order = ++b->owner->attach_sequence;
-    free(ports);
+    bridge_update_members(b);
+    for (size_t i = 0; i < b->member_count; i++)
+        b->members[i]->order = ++b->owner->attach_sequence;
 }
 
 static int load_ports(struct bridge *b, struct unpacker *u, const struct member_request *vms,

@@ -69,8 +69,7 @@ const struct nic_counters *port_counters(const struct port *p);
 void port_count_received(struct port *p, uint64_t frames, uint64_t bytes);
 
 /* ---- frames ---- */
-/* A frame arrives by a port; the reference stays the caller's. Returns how many copies were considered, a measure of
- * the work done. */
+/* A frame arrives by a port; the reference stays the caller's. Returns the work that it made, in copies' worth. */
 unsigned bridge_input(struct port *from, struct frame f, int64_t now);
 /* The same for frames that lie one behind the other and have the same addresses. */
 unsigned bridge_input_run(struct port *from, const struct run *r, int64_t now);

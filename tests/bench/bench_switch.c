@@ -3,8 +3,8 @@
  * Three processes each time: a writer, the one under test, a reader. The frames, their framing, the batches and the
  * window of frames under way are the same, so what differs is what the middle does. What counts is the CPU time of the
  * middle per frame (frames/s of a processor to itself): the wall clock would measure the machine's other work, too.
- * Rounds alternate, and the best of each kind counts. Then: cost by number of ports, latency per hop, and a delay line at
- * full rate with its memory.
+ * Rounds alternate, and the best of each kind counts. Then: cost by number of ports, latency per hop, what a flood on one
+ * bridge does to another, and a delay line at full rate with its memory.
  *
  *   bench_switch [SECONDS]     seconds per round, default 1 */
 #include <math.h>
@@ -238,7 +238,7 @@ static bool compare(const struct load *l)
 static double measure_latency(int here, int there, const uint8_t *mac_here, const uint8_t *mac_there)
 {
     uint8_t frame[64 + 4];
-    enum { TRIPS = 20000 };
+    enum { TRIPS = 5000 };
     pid_t echo = start();
     if (!echo) {
         while (read_full(there, frame, sizeof(frame)) == sizeof(frame)) {
@@ -274,6 +274,36 @@ static void latency(void)
     close(pair[1]);
     printf("round trip: direct %.1f us, through the switch %.1f us: %.1f us per hop\n", direct / 1e3,
            through / 1e3, (through - direct) / 2e3);
+}
+
+/* A guest that sends the smallest broadcasts without end to 64 ports of its bridge, and a round trip on another. */
+static void neighbours(void)
+{
+    struct lab l;
+    int fds[2];
+    struct bridge_info quiet;
+    struct member_info members[2];
+    static const struct member_request names[2] = {{"x", 101}, {"y", 102}};
+    static const uint8_t everybody[6] = {255, 255, 255, 255, 255, 255};
+    lab_start(&l, 64);
+    check(network_bridge_new(l.n, "quiet", &(struct bridge_options){.raw = true}, &quiet, NULL), NULL);
+    check(network_attach(l.n, quiet.id, names, 2, members, NULL), NULL);
+    for (int i = 0; i < 2; i++)
+        check(network_connect(l.n, quiet.id, names[i].name, &fds[i], NULL), NULL);
+    double before = measure_latency(fds[0], fds[1], members[0].mac, members[1].mac);
+    shared->stop = false;
+    pid_t writer = start();
+    if (!writer)
+        run_writer(l.fds[0], &(struct load){14, 64, true}, everybody, l.members[0].mac);
+    double during = measure_latency(fds[0], fds[1], members[0].mac, members[1].mac);
+    shared->stop = true;
+    kill(writer, SIGKILL);
+    waitpid(writer, NULL, 0);
+    printf("round trip on another bridge: %.1f us, while a guest floods 64 ports %.1f us\n", before / 1e3,
+           during / 1e3);
+    close(fds[0]);
+    close(fds[1]);
+    lab_stop(&l, 64);
 }
 
 /* In MiB. */
@@ -334,6 +364,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
         printf("%2u ports: %.1f ns per frame of 64 bytes\n", counts[i], measure_switch(&loads[0], counts[i]));
     latency();
+    neighbours();
     delay_line();
     return ok ? 0 : 1;
 }
