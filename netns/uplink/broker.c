@@ -1,8 +1,8 @@
 /* The broker only forks: a request comes with the descriptors that its helper needs, and the helper answers by itself.
  *
  * Process: forked by the dispatcher before it enters the sandbox; host's namespaces; no capabilities, no new privileges,
- * dies with the dispatcher. Its descriptors are the dispatcher's socket and the runners' connections. Helpers die with
- * the broker and are reaped by the kernel (SIGCHLD is ignored). */
+ * few system calls; dies with the dispatcher. Its descriptors are the dispatcher's socket and the runners' connections.
+ * Helpers die with the broker and are reaped by the kernel (SIGCHLD is ignored). */
 #include "uplink/broker.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "uplink/helper.h"
+#include "uplink/lockdown.h"
 
 #define CONNECTIONS_MAX 4096
 
@@ -124,6 +125,8 @@ static void __attribute__((noreturn)) run_broker(int socket)
     if (!none || cap_set_proc(none) < 0)
         _exit(1);
     cap_free(none);
+    if (lockdown_broker(NULL) < 0)
+        _exit(1);
     signal(SIGINT, SIG_IGN); /* of the terminal: the dispatcher decides */
     signal(SIGCHLD, SIG_IGN);
     serve(socket);

@@ -26,6 +26,7 @@
 #include "switch/bytes.h"
 #include "switch/dnsproxy.h"
 #include "switch/packet.h"
+#include "uplink/lockdown.h"
 #include "uplink/relay.h"
 
 #define IN_MAX   (512u << 10)
@@ -363,6 +364,7 @@ int uplink_help(const struct uplink_config *config, const struct uplink_port *po
         err_set(&e, EIO, "slirp_new failed");
     for (size_t i = 0; i < count && ok; i++)
         ok = forward(&h, &ports[i], &numbers[i].number, &e) == 0;
+    ok = ok && lockdown_helper(&e) == 0;
     if (ok) {
         pack_answer(&p, &h, numbers, count);
     } else {
