@@ -27,7 +27,7 @@
 struct question {
     char name[NAME_TEXT]; /* dotted, without the final dot */
     uint16_t type, class;
-    size_t end; /* of the question in the message */
+    size_t end;        /* of the question in the message */
     struct ip reverse; /* what a name under in-addr.arpa or ip6.arpa means; else family 0 */
 };
 
@@ -152,7 +152,8 @@ static bool look(const struct port *p, bool bare, void *arg)
     return !a->known;
 }
 
-static size_t begin(const uint8_t *query, size_t question_end, enum dns_rcode rcode, uint8_t *answer)
+static size_t begin(const uint8_t *query, size_t question_end, enum dns_rcode rcode,
+                    uint8_t *answer)
 {
     uint16_t flags = get16(query + 2);
     memcpy(answer, query, question_end);

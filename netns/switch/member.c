@@ -1,8 +1,9 @@
 /* Members of a bridge: names, numbers, addresses, and whether frames pass.
  *
- * A port is made the first time its name is heard of (attach, or a partition of names that aren't there yet) and stays
- * until the bridge closes: its id, host number and MAC never change. `up` is the list of ports that frames pass; it is
- * rebuilt whenever one of the conditions changes, which is rare. */
+ * A port is made the first time its name is heard of (attach, or a partition of names that aren't
+ * there yet) and stays until the bridge closes: its id, host number and MAC never change. `up` is
+ * the list of ports that frames pass; it is rebuilt whenever one of the conditions changes, which
+ * is rare. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,7 +111,8 @@ static uint32_t next_host(const struct bridge *b)
 static uint32_t hosts_left(const struct bridge *b)
 {
     uint32_t next = next_host(b);
-    uint32_t end = dhcp_lowest_lease(b->gateway->dhcp, subnet_broadcast(&b->subnet)) - b->subnet.net4;
+    uint32_t end =
+        dhcp_lowest_lease(b->gateway->dhcp, subnet_broadcast(&b->subnet)) - b->subnet.net4;
     return next < end ? end - next : 0;
 }
 

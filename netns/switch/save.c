@@ -1,5 +1,6 @@
-/* One MessagePack array: version, the bridge's own values, then lists of ports, pairs and rules. Ports are in the order
- * of their ids and pairs name them by position, so that ids are the same after loading. */
+/* One MessagePack array: version, the bridge's own values, then lists of ports, pairs and rules.
+ * Ports are in the order of their ids and pairs name them by position, so that ids are the same
+ * after loading. */
 #include "switch/save.h"
 
 #include <errno.h>
@@ -215,8 +216,8 @@ static struct bridge *make(struct netswitch *s, const struct saved_bridge *saved
     return bridge_make(s, saved->name, &options, saved->number, &subnet, e);
 }
 
-struct bridge *bridge_load(struct netswitch *s, struct bytes saved, const struct member_request *vms,
-                           size_t count, struct err *e)
+struct bridge *bridge_load(struct netswitch *s, struct bytes saved,
+                           const struct member_request *vms, size_t count, struct err *e)
 {
     struct unpacker u = unpacker_of(saved);
     struct saved_bridge own;

@@ -11,25 +11,72 @@
 
 /* Names that a kernel or architecture doesn't know are left out. */
 static const char *const of_both[] = {
-    "accept", "accept4", "bind", "brk", "clock_getres", "clock_gettime", "clock_nanosleep", "close",
-    "connect", "dup", "exit", "exit_group", "fcntl", "fstat", "futex", "getpeername", "getpid",
-    "getrandom", "getsockname", "getsockopt", "gettid", "gettimeofday", "ioctl", "listen", "lseek",
-    "madvise", "mmap", "mprotect", "mremap", "munmap", "nanosleep", "poll", "ppoll", "read", "readv",
-    "recvfrom", "recvmsg", "restart_syscall", "rseq", "rt_sigaction", "rt_sigprocmask",
-    "rt_sigreturn", "sched_yield", "sendmsg", "sendto", "setsockopt", "shutdown", "sigaltstack",
-    "tgkill", "time", "write", "writev",
+    "accept",
+    "accept4",
+    "bind",
+    "brk",
+    "clock_getres",
+    "clock_gettime",
+    "clock_nanosleep",
+    "close",
+    "connect",
+    "dup",
+    "exit",
+    "exit_group",
+    "fcntl",
+    "fstat",
+    "futex",
+    "getpeername",
+    "getpid",
+    "getrandom",
+    "getsockname",
+    "getsockopt",
+    "gettid",
+    "gettimeofday",
+    "ioctl",
+    "listen",
+    "lseek",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "munmap",
+    "nanosleep",
+    "poll",
+    "ppoll",
+    "read",
+    "readv",
+    "recvfrom",
+    "recvmsg",
+    "restart_syscall",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "rt_sigreturn",
+    "sched_yield",
+    "sendmsg",
+    "sendto",
+    "setsockopt",
+    "shutdown",
+    "sigaltstack",
+    "tgkill",
+    "time",
+    "write",
+    "writev",
 };
 
 static const char *const of_broker[] = {
-    "clone", "clone3", "close_range", "dup2", "dup3", "fork", "getppid", "newfstatat", "open", "openat",
-    "prctl", "seccomp", "set_robust_list", "set_tid_address", "socket", "socketpair", "vfork", "wait4",
+    "clone",           "clone3",          "close_range", "dup2",       "dup3",  "fork",
+    "getppid",         "newfstatat",      "open",        "openat",     "prctl", "seccomp",
+    "set_robust_list", "set_tid_address", "socket",      "socketpair", "vfork", "wait4",
 };
 
 static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         int number = seccomp_syscall_resolve_name(names[i]);
-        int result = number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+        int result =
+            number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
         if (result < 0)
             return result;
     }
@@ -38,7 +85,8 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 
 static int allow_socket(scmp_filter_ctx filter, uint64_t family)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, family));
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                            SCMP_A0(SCMP_CMP_EQ, family));
 }
 
 static int lock(bool broker, struct err *e)
