@@ -85,8 +85,8 @@ static int allow(scmp_filter_ctx filter, const char *const *names, size_t count)
 
 static int allow_socket(scmp_filter_ctx filter, uint64_t family)
 {
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                            SCMP_A0(SCMP_CMP_EQ, family));
+    const struct scmp_arg_cmp is_family = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = family};
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, &is_family);
 }
 
 static int lock(bool broker, struct err *e)

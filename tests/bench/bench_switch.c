@@ -328,6 +328,35 @@ static double peak_memory(pid_t pid)
     return peak ? atof(peak + 6) / 1024 : 0;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How late frames of a 20 ms line arrive. */
+static void punctuality(void)
+{
+    enum { FRAMES = 100 };
+    struct lab l;
+    double late[FRAMES];
+    uint8_t frame[64 + 4];
+    struct impairment rule = {.set = IMPAIR_LATENCY, .latency = 20 * NS_PER_MS};
+    lab_start(&l, 2);
+    check(network_impair(l.n, l.bridge.id, &rule, NULL), NULL);
+    for (int i = 0; i < FRAMES; i++) {
+        fill_frame(frame, 64, l.members[1].mac, l.members[0].mac);
+        int64_t begin = clock_monotonic_ns();
+        write_full(l.fds[0], frame, sizeof(frame));
+        read_full(l.fds[1], frame, sizeof(frame));
+        late[i] = (double)(clock_monotonic_ns() - begin - rule.latency) / 1e3;
+    }
+    lab_stop(&l, 2);
+    qsort(late, FRAMES, sizeof(late[0]), by_value);
+    printf("20 ms of latency: late by %.0f us (median), %.0f us (worst of %d)\n", late[FRAMES / 2],
+           late[FRAMES - 1], FRAMES);
+}
+
 static void delay_line(void)
 {
     struct lab l;
@@ -379,6 +408,7 @@ int main(int argc, char **argv)
                measure_switch(&loads[0], counts[i]));
     latency();
     neighbours();
+    punctuality();
     delay_line();
     return ok ? 0 : 1;
 }
