@@ -27,6 +27,7 @@
 #define RESERVE    SLABS
 #define READ_MIN   (16u << 10) /* with less room left, another slab is taken */
 #define COPIES_MAX 2048        /* per connection and round */
+#define READS_MAX  4           /* per round; a sender in full swing mostly has more by then */
 #define PIECES_MAX 256
 
 struct connection {
@@ -217,19 +218,21 @@ static void forward(struct server *s, struct connection *c)
     make_busy(s, c);
 }
 
-static void receive(struct server *s, struct connection *c)
+/* False when there is no more, or enough, for now. */
+static bool receive(struct server *s, struct connection *c)
 {
     make_room(c);
     struct slab *slab = c->slabs[c->current];
     ssize_t n = recv(c->watch.fd, slab->bytes + c->end, SLAB_SIZE - c->end, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (n <= 0) {
         c->closed = true;
-        return;
+        return false;
     }
     c->end += (size_t)n;
     forward(s, c);
+    return !c->busy && n < (ssize_t)READ_MIN; /* after a large batch, let it go out first */
 }
 
 void connections_continue(struct server *s)
@@ -285,7 +288,8 @@ static void on_ready(struct server *s, struct watch *w, uint32_t events)
         flush(s, c);
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !c->busy)
-        receive(s, c);
+        for (unsigned i = 0; i < READS_MAX && receive(s, c); i++)
+            connections_flush(s);
     connections_flush(s);
     if (c->closed)
         connection_free(s, c);
