@@ -139,8 +139,8 @@ static void mac_of_text(const char *text, uint8_t ret[MAC_SIZE])
 
 void mac_of_member(const char *vm, const char *bridge, unsigned attempt, uint8_t ret[MAC_SIZE])
 {
-    _cleanup_free_ char *text = attempt ? xasprintf("%s-%s-%u", vm, bridge, attempt)
-                                        : xasprintf("%s-%s", vm, bridge);
+    _cleanup_free_ char *text =
+        attempt ? xasprintf("%s-%s-%u", vm, bridge, attempt) : xasprintf("%s-%s", vm, bridge);
     mac_of_text(text, ret);
 }
 

@@ -1,4 +1,5 @@
-/* Which subnet, addresses and MACs a bridge and its members get: pure rules. IPv4 addresses are in host order. */
+/* Which subnet, addresses and MACs a bridge and its members get: pure rules. IPv4 addresses are in
+ * host order. */
 #pragma once
 
 #include <stdbool.h>
@@ -51,7 +52,8 @@ uint32_t subnet_first_member(const struct subnet *s);
 void address_text4(uint32_t address, char ret[ADDR4_TEXT]);
 void address_text6(const uint8_t address[16], char ret[ADDR6_TEXT]);
 
-/* 52:54:00 and three bytes of the hash of "<vm>-<bridge>", or "<vm>-<bridge>-<attempt>" from the second attempt on. */
+/* 52:54:00 and three bytes of the hash of "<vm>-<bridge>", or "<vm>-<bridge>-<attempt>" from the
+ * second attempt on. */
 void mac_of_member(const char *vm, const char *bridge, unsigned attempt, uint8_t ret[MAC_SIZE]);
 void mac_of_gateway(const char *bridge, uint8_t ret[MAC_SIZE]);
 void mac_text(const uint8_t mac[MAC_SIZE], char ret[MAC_TEXT]);

@@ -9,13 +9,14 @@
 #include "switch/gateway.h"
 #include "switch/route.h"
 
-#define MTU_MIN      68
-#define MTU_MAX      65535
-#define MTU_DEFAULT  1500
+#define MTU_MIN     68
+#define MTU_MAX     65535
+#define MTU_DEFAULT 1500
 
 /* The subnets asked for, or those of the first number whose default ones are free. */
-static int choose_subnet(const struct netswitch *s, const char *name, const struct bridge_options *o,
-                         unsigned *ret_number, struct subnet *ret, struct err *e)
+static int choose_subnet(const struct netswitch *s, const char *name,
+                         const struct bridge_options *o, unsigned *ret_number, struct subnet *ret,
+                         struct err *e)
 {
     struct subnet want = {.has6 = !o->mtu || o->mtu >= IPV6_MTU_MIN};
     if ((o->subnet4 && subnet_parse4(o->subnet4, &want, e) < 0) ||
@@ -130,6 +131,7 @@ void bridge_free(struct bridge *b)
     }
     mac_table_done(&b->macs);
     free(b->ports);
+    free(b->members);
     free(b->up);
     free(b->seed);
     free(b->name);

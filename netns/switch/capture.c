@@ -1,4 +1,5 @@
-/* The buffer is a chain of chunks, so that it costs what is in it and draining never moves bytes. */
+/* The buffer is a chain of chunks, so that it costs what is in it and draining never moves bytes.
+ */
 #include "switch/capture.h"
 
 #include <errno.h>
@@ -9,10 +10,10 @@
 #include "switch/core.h"
 #include "switch/filter.h"
 
-#define CHUNK_SIZE       65536
-#define MAGIC_US         0xa1b2c3d4u
-#define MAGIC_NS         0xa1b23c4du
-#define LINKTYPE_EN10MB  1
+#define CHUNK_SIZE      65536
+#define MAGIC_US        0xa1b2c3d4u
+#define MAGIC_NS        0xa1b23c4du
+#define LINKTYPE_EN10MB 1
 
 struct chunk {
     struct chunk *next;
@@ -106,8 +107,8 @@ static struct capture **own_list(const struct capture *c)
     return c->port ? &c->port->captures : &c->bridge->captures;
 }
 
-struct capture *capture_new(struct bridge *b, struct port *port, const struct capture_options *options,
-                            struct err *e)
+struct capture *capture_new(struct bridge *b, struct port *port,
+                            const struct capture_options *options, struct err *e)
 {
     struct filter *filter = NULL;
     if (options->filter && !(filter = filter_compile(options->filter, e)))

@@ -1,7 +1,8 @@
 /* Captures: classic pcap, made as frames pass.
  *
- * A capture buffers up to 64 MiB of whole records for whoever drains it; beyond that it drops new records and counts
- * them. It belongs to a bridge or to a port and ends with it; it lives until capture_free. */
+ * A capture buffers up to 64 MiB of whole records for whoever drains it; beyond that it drops new
+ * records and counts them. It belongs to a bridge or to a port and ends with it; it lives until
+ * capture_free. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,8 +25,8 @@ enum capture_point {
 struct capture;
 
 /* `port` NULL: of the bridge. */
-struct capture *capture_new(struct bridge *b, struct port *port, const struct capture_options *options,
-                            struct err *e);
+struct capture *capture_new(struct bridge *b, struct port *port,
+                            const struct capture_options *options, struct err *e);
 struct capture *switch_capture(const struct netswitch *s, uint32_t id);
 /* Iterates over all captures; begin with NULL. */
 struct capture *switch_next_capture(const struct netswitch *s, struct capture *c);

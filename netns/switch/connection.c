@@ -1,15 +1,16 @@
 /* Frame sockets.
  *
- * Reading: whole batches go into a slab, and the frames handed to the core are slices of it; nothing is copied. A
- * connection owns a few slabs and uses again those to which no frame refers any more. When all are held up by frames
- * that wait somewhere, it reads into a reserve slab and copies each frame out, so that one held frame never pins a
- * batch's memory beyond this fixed set.
+ * Reading: whole batches go into a slab, and the frames handed to the core are slices of it;
+ * nothing is copied. A connection owns a few slabs and uses again those to which no frame refers
+ * any more. When all are held up by frames that wait somewhere, it reads into a reserve slab and
+ * copies each frame out, so that one held frame never pins a batch's memory beyond this fixed set.
  *
- * Fairness: a connection is read once per round, and forwards copies up to a budget; what is left is done in the next
- * rounds. Reading never waits for a receiver: whoever does not take its frames loses its own.
+ * Fairness: a connection is read once per round, and forwards copies up to a budget; what is left
+ * is done in the next rounds. Reading never waits for a receiver: whoever does not take its frames
+ * loses its own.
  *
- * Writing: everything an outlet holds, in as few pieces as the frames' places allow. A full socket is watched for
- * room. */
+ * Writing: everything an outlet holds, in as few pieces as the frames' places allow. A full socket
+ * is watched for room. */
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,12 +22,13 @@
 #include "switch/core.h"
 #include "switch/process.h"
 
-#define SLAB_SIZE   (128u << 10) /* more than the largest frame */
-#define SLABS       16
-#define RESERVE     SLABS
-#define READ_MIN    (16u << 10) /* with less room left, another slab is taken */
-#define COPIES_MAX  2048        /* per connection and round */
-#define PIECES_MAX  256
+#define SLAB_SIZE  (128u << 10) /* more than the largest frame */
+#define SLABS      16
+#define RESERVE    SLABS
+#define READ_MIN   (16u << 10) /* with less room left, another slab is taken */
+#define COPIES_MAX 2048        /* per connection and round */
+#define READS_MAX  4           /* per round; a sender in full swing mostly has more by then */
+#define PIECES_MAX 256
 
 struct connection {
     struct watch watch;
@@ -44,7 +46,8 @@ struct connection {
 
 static void on_ready(struct server *s, struct watch *w, uint32_t events);
 
-struct connection *connection_new(struct server *s, struct port *port, struct bridge *uplink, int fd)
+struct connection *connection_new(struct server *s, struct port *port, struct bridge *uplink,
+                                  int fd)
 {
     struct connection *c = xnew0(struct connection);
     c->watch.fd = fd;
@@ -120,7 +123,8 @@ static void make_room(struct connection *c)
     if (now && SLAB_SIZE - c->end >= READ_MIN)
         return;
     unsigned next = 0;
-    while (next < SLABS && (next == c->current || (c->slabs[next] && c->slabs[next]->references > 1)))
+    while (next < SLABS &&
+           (next == c->current || (c->slabs[next] && c->slabs[next]->references > 1)))
         next++;
     if (next == c->current) { /* the reserve again */
         memmove(now->bytes, now->bytes + c->start, c->end - c->start);
@@ -214,19 +218,21 @@ static void forward(struct server *s, struct connection *c)
     make_busy(s, c);
 }
 
-static void receive(struct server *s, struct connection *c)
+/* False when there is no more, or enough, for now. */
+static bool receive(struct server *s, struct connection *c)
 {
     make_room(c);
     struct slab *slab = c->slabs[c->current];
     ssize_t n = recv(c->watch.fd, slab->bytes + c->end, SLAB_SIZE - c->end, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (n <= 0) {
         c->closed = true;
-        return;
+        return false;
     }
     c->end += (size_t)n;
     forward(s, c);
+    return !c->busy && n < (ssize_t)READ_MIN; /* after a large batch, let it go out first */
 }
 
 void connections_continue(struct server *s)
@@ -282,7 +288,8 @@ static void on_ready(struct server *s, struct watch *w, uint32_t events)
         flush(s, c);
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !c->busy)
-        receive(s, c);
+        for (unsigned i = 0; i < READS_MAX && receive(s, c); i++)
+            connections_flush(s);
     connections_flush(s);
     if (c->closed)
         connection_free(s, c);

@@ -1,5 +1,5 @@
-/* The control channel's framing: requests in, replies out, descriptors kept until their request claims them. The other
- * end is our own runner: whatever is malformed ends the process. */
+/* The control channel's framing: requests in, replies out, descriptors kept until their request
+ * claims them. The other end is our own runner: whatever is malformed ends the process. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

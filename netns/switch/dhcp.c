@@ -1,5 +1,6 @@
-/* Leases are given from the top of the subnet downward, members' numbers grow from below. A lease is kept by hardware
- * address; one that was only offered runs out after a minute. Relays are not served: every client is on the bridge. */
+/* Leases are given from the top of the subnet downward, members' numbers grow from below. A lease
+ * is kept by hardware address; one that was only offered runs out after a minute. Relays are not
+ * served: every client is on the bridge. */
 #include "switch/dhcp.h"
 
 #include <string.h>
@@ -11,16 +12,16 @@
 #include "switch/gateway.h"
 #include "switch/route.h"
 
-#define LEASES_MAX   1024
-#define LEASE_S      3600
-#define OFFER_NS     (60 * NS_PER_S)
-#define HEADER_SIZE  236
-#define COOKIE       0x63825363u
-#define OPTIONS_AT   (HEADER_SIZE + 4)
-#define OPTIONS_MAX  312 /* what every client takes: RFC 2131 2 */
-#define MESSAGE_MIN  300 /* RFC 951: clients of old drop less */
-#define SERVER_PORT  67
-#define CLIENT_PORT  68
+#define LEASES_MAX     1024
+#define LEASE_S        3600
+#define OFFER_NS       (60 * NS_PER_S)
+#define HEADER_SIZE    236
+#define COOKIE         0x63825363u
+#define OPTIONS_AT     (HEADER_SIZE + 4)
+#define OPTIONS_MAX    312 /* what every client takes: RFC 2131 2 */
+#define MESSAGE_MIN    300 /* RFC 951: clients of old drop less */
+#define SERVER_PORT    67
+#define CLIENT_PORT    68
 #define FLAG_BROADCAST 0x8000
 
 enum { DISCOVER = 1, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM };
@@ -89,7 +90,8 @@ static const struct port *find_member(const struct bridge *b, const uint8_t mac[
     return NULL;
 }
 
-/* The first address below the broadcast address that is neither leased nor at or below a member's; 0: none. */
+/* The first address below the broadcast address that is neither leased nor at or below a member's;
+ * 0: none. */
 static uint32_t free_address(const struct dhcp *d, const struct bridge *b)
 {
     bool used[LEASES_MAX] = {false};
@@ -179,7 +181,8 @@ static void add32(struct options *o, uint8_t code, uint32_t value)
     add(o, code, bytes, sizeof(bytes));
 }
 
-/* RFC 3442; a client that takes this option ignores option 3, so that the default route is here too. */
+/* RFC 3442; a client that takes this option ignores option 3, so that the default route is here
+ * too. */
 static void add_routes(struct options *o, const struct gateway *g)
 {
     uint8_t bytes[255];
@@ -284,6 +287,7 @@ bool dhcp_receive(struct gateway *g, const struct packet *p, struct frame *ret, 
         return false;
     if (r.server && r.server != ip4_value(&g->ip4))
         return false;
+    switch_spend(g->bridge->owner, d->count / 4 + g->bridge->port_count + 16);
     drop_expired(d, now);
     switch (r.type) {
     case DISCOVER: {

@@ -27,7 +27,8 @@
 struct question {
     char name[NAME_TEXT]; /* dotted, without the final dot */
     uint16_t type, class;
-    size_t end; /* of the question in the message */
+    size_t end;        /* of the question in the message */
+    struct ip reverse; /* what a name under in-addr.arpa or ip6.arpa means; else family 0 */
 };
 
 struct answer {
@@ -37,6 +38,27 @@ struct answer {
     unsigned count;
     bool known;
 };
+
+/* "4.3.2.1.in-addr.arpa"; 32 nibbles from the last on and "ip6.arpa". */
+static struct ip parse_reverse(const char *name)
+{
+    static const char digits[] = "0123456789abcdef";
+    struct ip ip = {.family = 6}, none = {0};
+    unsigned a, b, c, d;
+    int end = 0;
+    if (sscanf(name, "%3u.%3u.%3u.%3u.%n", &a, &b, &c, &d, &end) == 4 && end &&
+        !strcasecmp(name + end, "in-addr.arpa") && a < 256 && b < 256 && c < 256 && d < 256)
+        return ip4_of(d << 24 | c << 16 | b << 8 | a);
+    if (strlen(name) != 64 + strlen("ip6.arpa") || strcasecmp(name + 64, "ip6.arpa"))
+        return none;
+    for (unsigned i = 0; i < 32; i++, name += 2) {
+        const char *digit = strchr(digits, name[0] | (name[0] >= 'A' ? 0x20 : 0));
+        if (!name[0] || !digit || name[1] != '.')
+            return none;
+        ip.bytes[15 - i / 2] |= (uint8_t)((digit - digits) << (i % 2 * 4));
+    }
+    return ip;
+}
 
 static bool parse_question(const uint8_t *query, size_t size, struct question *q)
 {
@@ -60,6 +82,7 @@ static bool parse_question(const uint8_t *query, size_t size, struct question *q
     q->type = get16(query + at);
     q->class = get16(query + at + 2);
     q->end = at + 4;
+    q->reverse = parse_reverse(q->name);
     return true;
 }
 
@@ -95,51 +118,42 @@ static void add_pointer(struct answer *a, const char *name)
     add_record(a, TYPE_PTR, encoded, len);
 }
 
-static void reverse4(const struct port *p, char text[NAME_TEXT])
+static struct ip address4(const struct port *p)
 {
-    uint32_t ip = subnet_host4(&p->bridge->subnet, p->host);
-    snprintf(text, NAME_TEXT, "%u.%u.%u.%u.in-addr.arpa", ip & 255, ip >> 8 & 255, ip >> 16 & 255,
-             ip >> 24);
+    return ip4_of(subnet_host4(&p->bridge->subnet, p->host));
 }
 
-static void reverse6(const struct port *p, char text[NAME_TEXT])
+static struct ip address6(const struct port *p)
 {
-    uint8_t ip[16];
-    subnet_host6(&p->bridge->subnet, p->host, ip);
-    for (int i = 15; i >= 0; i--, text += 4)
-        sprintf(text, "%x.%x.", ip[i] & 15, ip[i] >> 4);
-    strcpy(text, "ip6.arpa");
+    struct ip ip = {.family = 6};
+    subnet_host6(&p->bridge->subnet, p->host, ip.bytes);
+    return ip;
 }
 
 static bool look(const struct port *p, bool bare, void *arg)
 {
     struct answer *a = arg;
     const struct question *q = a->question;
-    char full[2 * NAME_TEXT], four[NAME_TEXT], six[NAME_TEXT];
+    char full[2 * NAME_TEXT];
+    struct ip four = address4(p), six = address6(p);
+    bool has6 = p->bridge->subnet.has6;
     snprintf(full, sizeof(full), "%s.%s", p->name, p->bridge->name);
     if (!strcasecmp(q->name, full) || (bare && !strcasecmp(q->name, p->name))) {
         a->known = true;
-        uint8_t ip4[4], ip6[16];
-        put32(ip4, subnet_host4(&p->bridge->subnet, p->host));
         if (q->type == TYPE_A || q->type == TYPE_ANY)
-            add_record(a, TYPE_A, ip4, sizeof(ip4));
-        if (p->bridge->subnet.has6 && (q->type == TYPE_AAAA || q->type == TYPE_ANY)) {
-            subnet_host6(&p->bridge->subnet, p->host, ip6);
-            add_record(a, TYPE_AAAA, ip6, sizeof(ip6));
-        }
-        return false;
+            add_record(a, TYPE_A, four.bytes, 4);
+        if (has6 && (q->type == TYPE_AAAA || q->type == TYPE_ANY))
+            add_record(a, TYPE_AAAA, six.bytes, 16);
+    } else if (ip_equal(&q->reverse, &four) || (has6 && ip_equal(&q->reverse, &six))) {
+        a->known = true;
+        if (q->type == TYPE_PTR || q->type == TYPE_ANY)
+            add_pointer(a, full);
     }
-    reverse4(p, four);
-    reverse6(p, six);
-    if (strcasecmp(q->name, four) && (!p->bridge->subnet.has6 || strcasecmp(q->name, six)))
-        return true;
-    a->known = true;
-    if (q->type == TYPE_PTR || q->type == TYPE_ANY)
-        add_pointer(a, full);
-    return false;
+    return !a->known;
 }
 
-static size_t begin(const uint8_t *query, size_t question_end, enum dns_rcode rcode, uint8_t *answer)
+static size_t begin(const uint8_t *query, size_t question_end, enum dns_rcode rcode,
+                    uint8_t *answer)
 {
     uint16_t flags = get16(query + 2);
     memcpy(answer, query, question_end);

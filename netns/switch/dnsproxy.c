@@ -1,5 +1,6 @@
-/* Questions under way are kept in a fixed table; a full one forgets its oldest, whose client asks again. An answer must
- * carry the token of its question, and an answer that fits no question is dropped. */
+/* Questions under way are kept in a fixed table; a full one forgets its oldest, whose client asks
+ * again. An answer must carry the token of its question, and an answer that fits no question is
+ * dropped. */
 #include "switch/dnsproxy.h"
 
 #include <string.h>
@@ -71,7 +72,8 @@ static void relay(struct dns_proxy *d, const struct dns_client *client, const ui
 {
     struct gateway *g = d->gateway;
     struct pending *p = &d->pending[d->next_slot++ % PENDING_MAX];
-    *p = (struct pending){.deadline = now + TIMEOUT_NS, .token = d->next_token++, .client = *client};
+    *p =
+        (struct pending){.deadline = now + TIMEOUT_NS, .token = d->next_token++, .client = *client};
     if (p->deadline < d->next)
         d->next = p->deadline;
     p->head_size = size < sizeof(p->head) ? size : sizeof(p->head);

@@ -1,7 +1,9 @@
-/* DNS on the gateway: answers what it knows, passes other questions to the uplink when there is one, over UDP and TCP.
+/* DNS on the gateway: answers what it knows, passes other questions to the uplink when there is
+ * one, over UDP and TCP.
  *
- * On the uplink's link a question travels as an Ethernet frame of type DNS_RELAY_ETHERTYPE: a 16-bit token, a byte that
- * says whether the client came by TCP, a zero byte, the message. The answer comes back in the same form. */
+ * On the uplink's link a question travels as an Ethernet frame of type DNS_RELAY_ETHERTYPE: a
+ * 16-bit token, a byte that says whether the client came by TCP, a zero byte, the message. The
+ * answer comes back in the same form. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,7 @@
-/* Captures on their way out. A pipe or socket that is full is watched for room; a file takes everything at once. When a
- * capture has ended and is drained its descriptor is closed, which is the reader's end of file; the capture itself
- * stays, for its statistics, until the client releases it. */
+/* Captures on their way out. A pipe or socket that is full is watched for room; a file takes
+ * everything at once. When a capture has ended and is drained its descriptor is closed, which is
+ * the reader's end of file; the capture itself stays, for its statistics, until the client releases
+ * it. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -66,7 +67,8 @@ void drains_flush(struct server *s)
     struct iovec piece;
     for (struct drain **at = &s->drains, *d; (d = *at);) {
         flush(s, d);
-        bool over = capture_is_ended(d->capture) && (d->watch.fd < 0 || !capture_peek(d->capture, &piece, 1));
+        bool over = capture_is_ended(d->capture) &&
+                    (d->watch.fd < 0 || !capture_peek(d->capture, &piece, 1));
         if (over && d->watch.fd >= 0) {
             watch_set(s, &d->watch, 0);
             close_fd(&d->watch.fd);

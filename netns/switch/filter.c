@@ -1,5 +1,5 @@
-/* libpcap is opened at run time: provium works without it, and only a capture with a filter then fails, by name. The
- * library stays open for the life of the process. */
+/* libpcap is opened at run time: provium works without it, and only a capture with a filter then
+ * fails, by name. The library stays open for the life of the process. */
 #include "switch/filter.h"
 
 #include <dlfcn.h>

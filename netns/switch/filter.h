@@ -1,4 +1,5 @@
-/* pcap-filter(7) expressions, compiled and run by libpcap, which is loaded when the first filter is asked for. */
+/* pcap-filter(7) expressions, compiled and run by libpcap, which is loaded when the first filter is
+ * asked for. */
 #pragma once
 
 #include <stdbool.h>

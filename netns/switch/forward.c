@@ -1,10 +1,11 @@
 /* The path of a frame: in by a port, to one port or many, out by their outlets.
  *
- * A frame is never copied here: each port's queue takes a reference. On a bridge without rules, partitions and
- * isolation a copy costs a queue slot; on others it goes through partition_drops and impair_copy and may be held.
- * The port by which a frame came decides whose frame it is; its source address only teaches the MAC table. The
- * gateway's address is fixed: no guest can learn it away. Link, isolation and partition are looked at again when a
- * held frame is due, so that both take effect at once. */
+ * A frame is never copied here: each port's queue takes a reference. On a bridge without rules,
+ * partitions and isolation a copy costs a queue slot; on others it goes through partition_drops and
+ * impair_copy and may be held. The port by which a frame came decides whose frame it is; its source
+ * address only teaches the MAC table. The gateway's address is fixed: no guest can learn it away.
+ * Link, isolation and partition are looked at again when a held frame is due, so that both take
+ * effect at once. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -16,7 +17,7 @@
 #define PAUSE_MAC       UINT64_C(0x010000c28001) /* 01:80:c2:00:00:01, little-endian */
 #define PAUSE_ETHERTYPE 0x8808
 #define REFRESH_NS      NS_PER_S
-#define ADVANCE_MAX     4096 /* held frames per bridge and call: other bridges want their turn */
+#define ADVANCE_MAX     2048 /* held frames per bridge and call: other bridges want their turn */
 
 /* An address of a frame; the two bytes behind it are there too. */
 static uint64_t load_mac(const uint8_t *p)
@@ -85,9 +86,11 @@ static unsigned flood(struct bridge *b, struct port *from, struct frame f, int64
     return (unsigned)b->up_count;
 }
 
-/* Teaches the table the source, and finds the destination's port, or -1. Frames come in streams: most repeat their
- * predecessor's addresses. An address that keeps talking is refreshed once a second. */
-static int look_up(struct bridge *b, struct port *from, uint64_t source, uint64_t destination, int64_t now)
+/* Teaches the table the source, and finds the destination's port, or -1. Frames come in streams:
+ * most repeat their predecessor's addresses. An address that keeps talking is refreshed once a
+ * second. */
+static int look_up(struct bridge *b, struct port *from, uint64_t source, uint64_t destination,
+                   int64_t now)
 {
     if (source != from->recent.source || from->recent.generation != b->macs.generation ||
         now - from->recent.learned >= REFRESH_NS) {
@@ -105,9 +108,8 @@ static int look_up(struct bridge *b, struct port *from, uint64_t source, uint64_
     return from->recent.to;
 }
 
-unsigned bridge_input(struct port *from, struct frame f, int64_t now)
+static unsigned input(struct bridge *b, struct port *from, struct frame f, int64_t now)
 {
-    struct bridge *b = from->bridge;
     if (f.len < FRAME_MIN || f.len > FRAME_MAX) {
         port_count_error(from);
         return 1;
@@ -137,6 +139,13 @@ unsigned bridge_input(struct port *from, struct frame f, int64_t now)
     if (known != from->id)
         forward_copy(b, from, b->ports[known], f, now);
     return 1;
+}
+
+unsigned bridge_input(struct port *from, struct frame f, int64_t now)
+{
+    uint64_t before = from->bridge->owner->spent;
+    unsigned copies = input(from->bridge, from, f, now);
+    return copies + (unsigned)(from->bridge->owner->spent - before);
 }
 
 /* A known receiver and nothing to look at in between: the frames can go as one. */
@@ -174,7 +183,8 @@ unsigned bridge_input_run(struct port *from, const struct run *r, int64_t now)
     return copies;
 }
 
-void bridge_deliver(struct bridge *b, struct port *from, struct port *to, struct frame f, int64_t now)
+void bridge_deliver(struct bridge *b, struct port *from, struct port *to, struct frame f,
+                    int64_t now)
 {
     if (to->id && !queue_push(&to->outlet.queue, f)) {
         b->stats.dropped_queue++;

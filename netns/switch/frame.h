@@ -1,8 +1,9 @@
 /* Ethernet frames by value: a slice of reference-counted memory.
  *
- * A slab holds one frame, or a whole batch as it came from a socket. The four bytes before each frame's data are its
- * length, big-endian, which is QEMU's framing: frames that lie next to each other in a slab can go out again as one
- * piece. A frame's bytes never change once a second reference exists; frame_copy gives bytes of one's own. */
+ * A slab holds one frame, or a whole batch as it came from a socket. The four bytes before each
+ * frame's data are its length, big-endian, which is QEMU's framing: frames that lie next to each
+ * other in a slab can go out again as one piece. A frame's bytes never change once a second
+ * reference exists; frame_copy gives bytes of one's own. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
-/* What the gateway does with a frame that the bridge delivered to it: address resolution, its own services, else the
- * router. Answers to a station on the bridge go back to the MAC address that asked; only routed packets need the
- * neighbour table. */
+/* What the gateway does with a frame that the bridge delivered to it: address resolution, its own
+ * services, else the router. Answers to a station on the bridge go back to the MAC address that
+ * asked; only routed packets need the neighbour table. */
 #include "switch/gateway.h"
 
 #include <string.h>
@@ -26,8 +26,10 @@ struct gateway *gateway_new(struct bridge *b)
     g->port = b->ports[0];
     memcpy(g->mac, g->port->mac, MAC_SIZE);
     g->ip4 = ip4_of(subnet_host4(&b->subnet, 1));
-    memcpy(address + 8, (const uint8_t[8]){g->mac[0] ^ 2, g->mac[1], g->mac[2], 0xff, 0xfe, g->mac[3],
-                                          g->mac[4], g->mac[5]}, 8);
+    memcpy(address + 8,
+           (const uint8_t[8]){g->mac[0] ^ 2, g->mac[1], g->mac[2], 0xff, 0xfe, g->mac[3], g->mac[4],
+                              g->mac[5]},
+           8);
     g->link_local = ip6_of(address);
     subnet_host6(&b->subnet, 1, address);
     g->ip6 = ip6_of(address);
@@ -125,8 +127,8 @@ bool gateway_is_address(const struct gateway *g, const struct ip *ip)
 
 /* ---- services ---- */
 
-static void receive_dns(struct gateway *g, struct port *from, struct frame f, const struct packet *p,
-                        int64_t now)
+static void receive_dns(struct gateway *g, struct port *from, struct frame f,
+                        const struct packet *p, int64_t now)
 {
     struct dns_client client = {
         .port = from,

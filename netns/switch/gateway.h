@@ -1,5 +1,6 @@
-/* The gateway of a bridge: port 0, host number 1. It answers ARP, neighbour discovery and echo, serves DHCP and DNS,
- * routes to other bridges and to the uplink. It exists while anything needs it. Shared by the core's files. */
+/* The gateway of a bridge: port 0, host number 1. It answers ARP, neighbour discovery and echo,
+ * serves DHCP and DNS, routes to other bridges and to the uplink. It exists while anything needs
+ * it. Shared by the core's files. */
 #pragma once
 
 #include <stdbool.h>
@@ -42,7 +43,7 @@ void gateway_send(struct gateway *g, struct frame f, int64_t now);
 void gateway_reply(struct gateway *g, struct frame request, struct frame f, int64_t now);
 /* One of the gateway's own addresses. */
 bool gateway_is_address(const struct gateway *g, const struct ip *ip);
-/* A packet for the gateway itself, which came in `f` from the bridge of `g`. `at` is the gateway that it is for: `g`, or
- * that of a bridge routed to it. */
+/* A packet for the gateway itself, which came in `f` from the bridge of `g`. `at` is the gateway
+ * that it is for: `g`, or that of a bridge routed to it. */
 void gateway_local(struct gateway *g, struct gateway *at, struct port *from, struct frame f,
                    const struct packet *p, int64_t now);

@@ -32,7 +32,8 @@ bool icmp_echo(struct gateway *g, struct frame f, const struct packet *p, int64_
 
 static bool may_answer(struct frame f, const struct packet *p)
 {
-    if (f.data[0] & 1 || p->later_fragment || !ip_is_host(&p->source) || !ip_is_host(&p->destination))
+    if (f.data[0] & 1 || p->later_fragment || !ip_is_host(&p->source) ||
+        !ip_is_host(&p->destination))
         return false;
     if (p->family == 4 && p->protocol == PROTOCOL_ICMP4)
         return p->payload_size && (p->payload[0] == ECHO_REQUEST4 || p->payload[0] == ECHO_REPLY4);
@@ -41,8 +42,8 @@ static bool may_answer(struct frame f, const struct packet *p)
     return true;
 }
 
-void icmp_send_error(struct gateway *g, struct frame f, const struct packet *p, enum icmp_error error,
-                     uint32_t mtu, int64_t now)
+void icmp_send_error(struct gateway *g, struct frame f, const struct packet *p,
+                     enum icmp_error error, uint32_t mtu, int64_t now)
 {
     static const uint8_t types[2][5][2] = {
         {{11, 0}, {3, 0}, {3, 1}, {3, 3}, {3, 4}},
@@ -55,8 +56,9 @@ void icmp_send_error(struct gateway *g, struct frame f, const struct packet *p, 
     if (quote > quote_max)
         quote = quote_max;
     uint8_t *icmp;
-    struct frame reply = packet_new(six ? &g->ip6 : &g->ip4, &p->source,
-                                    six ? PROTOCOL_ICMP6 : PROTOCOL_ICMP4, ICMP_SIZE + quote, &icmp);
+    struct frame reply =
+        packet_new(six ? &g->ip6 : &g->ip4, &p->source, six ? PROTOCOL_ICMP6 : PROTOCOL_ICMP4,
+                   ICMP_SIZE + quote, &icmp);
     memset(icmp, 0, ICMP_SIZE);
     memcpy(icmp, types[six][error], 2);
     if (error == ICMP_TOO_BIG)

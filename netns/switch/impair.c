@@ -1,16 +1,18 @@
 /* The pipeline of impairments, and the rules that drive it.
  *
- * A copy from one port to another meets at most four rules: that of the pair, of all the sender's frames, of all the
- * receiver's, and of the bridge. Chances of one kind are combined into one (1 - the product of not happening), so
- * that every frame of a pair uses one number of the pair's stream of that kind and its fate depends on nothing
- * that other pairs do. Chances are fractions of 2^32; time and rates are integers.
+ * A copy from one port to another meets at most four rules: that of the pair, of all the sender's
+ * frames, of all the receiver's, and of the bridge. Chances of one kind are combined into one (1 -
+ * the product of not happening), so that every frame of a pair uses one number of the pair's stream
+ * of that kind and its fate depends on nothing that other pairs do. Chances are fractions of 2^32;
+ * time and rates are integers.
  *
- * A rate is a serial queue that the rule owns: a frame leaves when all before it have been sent. `charge` remembers
- * the outcome for the frame at hand, so that a rule with an open receiver sees a flooded frame once.
+ * A rate is a serial queue that the rule owns: a frame leaves when all before it have been sent.
+ * `charge` remembers the outcome for the frame at hand, so that a rule with an open receiver sees a
+ * flooded frame once.
  *
- * Order within a pair is kept between two changes of rules: a frame is never due before its predecessor. Reordered
- * frames are the exception; where there is no latency to skip, one is parked until its successor has passed, with a
- * reminder in the heap for the case that none comes. */
+ * Order within a pair is kept between two changes of rules: a frame is never due before its
+ * predecessor. Reordered frames are the exception; where there is no latency to skip, one is parked
+ * until its successor has passed, with a reminder in the heap for the case that none comes. */
 #include "base/clock.h"
 #include "switch/rule.h"
 
@@ -126,7 +128,8 @@ static bool rate_pass(struct bridge *b, const struct matching *m, unsigned copy,
     return true;
 }
 
-/* Now, or through the heap, which comes first if some of its frames are late. Takes over the reference. */
+/* Now, or through the heap, which comes first if some of its frames are late. Takes over the
+ * reference. */
 static bool schedule(struct bridge *b, struct port *from, struct port *to, struct frame f,
                      int64_t due, int64_t now)
 {

@@ -1,8 +1,8 @@
 /* Impairments: what a bridge does to the copies of frames on their way from one port to another.
  *
- * A rule belongs to a pair of ports, to everything one port sends, to everything one port gets, or to the whole
- * bridge. Every rule that matches a copy applies. Order for each copy: loss, duplicate, corrupt, rate, latency and
- * jitter, reorder. */
+ * A rule belongs to a pair of ports, to everything one port sends, to everything one port gets, or
+ * to the whole bridge. Every rule that matches a copy applies. Order for each copy: loss,
+ * duplicate, corrupt, rate, latency and jitter, reorder. */
 #pragma once
 
 #include <stddef.h>
@@ -28,7 +28,7 @@ struct impairment {
     unsigned set;            /* which of the following are meant; zero clears a knob */
     int64_t latency, jitter; /* nanoseconds */
     double loss, duplicate, reorder, corrupt; /* percent */
-    uint64_t rate;           /* bits per second */
+    uint64_t rate;                            /* bits per second */
 };
 
 struct bridge;
@@ -39,5 +39,6 @@ int impair_set(struct bridge *b, const struct impairment *change, struct err *e)
 int impair_get(const struct bridge *b, size_t i, struct impairment *ret);
 /* Restarts all random streams. */
 void impair_seed(struct bridge *b, const char *seed);
-/* Drops rules, partitions and isolation, restarts the random streams, delivers held frames in due order. */
+/* Drops rules, partitions and isolation, restarts the random streams, delivers held frames in due
+ * order. */
 void impair_reset(struct bridge *b, int64_t now);

@@ -1,6 +1,6 @@
-/* Open addressing with linear probing over twice as many slots as entries. Nothing is deleted in place: an expired
- * slot is reused when a new address probes across it, and a full table is rebuilt without its expired entries at
- * most once a second. */
+/* Open addressing with linear probing over twice as many slots as entries. Nothing is deleted in
+ * place: an expired slot is reused when a new address probes across it, and a full table is rebuilt
+ * without its expired entries at most once a second. */
 #include "switch/mactable.h"
 
 #include <stdbool.h>
@@ -15,7 +15,8 @@
 
 void mac_table_init(struct mac_table *t, uint64_t secret)
 {
-    *t = (struct mac_table){.slots = xnewa(struct mac_slot, SLOTS), .secret = secret | 1, .swept = -NS_PER_S};
+    *t = (struct mac_table){
+        .slots = xnewa(struct mac_slot, SLOTS), .secret = secret | 1, .swept = -NS_PER_S};
 }
 
 void mac_table_done(struct mac_table *t)

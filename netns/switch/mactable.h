@@ -1,7 +1,7 @@
 /* Which port was a MAC address last seen on: 4096 entries, forgotten after 300 s.
  *
- * An address is 48 bits as loaded little-endian from the frame, so that bit 0 is the group bit. The hash is keyed:
- * a guest that chooses its addresses can't choose their slots. */
+ * An address is 48 bits as loaded little-endian from the frame, so that bit 0 is the group bit. The
+ * hash is keyed: a guest that chooses its addresses can't choose their slots. */
 #pragma once
 
 #include <stdint.h>
@@ -10,7 +10,7 @@
 #define MAC_TABLE_AGE_NS (INT64_C(300) * 1000000000)
 
 struct mac_slot {
-    uint64_t key;  /* address, and the port in the upper 16 bits; 0: free */
+    uint64_t key; /* address, and the port in the upper 16 bits; 0: free */
     int64_t seen;
 };
 
@@ -26,6 +26,7 @@ void mac_table_init(struct mac_table *t, uint64_t secret);
 void mac_table_done(struct mac_table *t);
 /* A full table learns nothing new: its traffic is flooded. */
 void mac_table_learn(struct mac_table *t, uint64_t mac, uint16_t port, int64_t now);
-/* The port, or -1. *ret_until is the last moment at which that holds, as long as the generation doesn't change. */
+/* The port, or -1. *ret_until is the last moment at which that holds, as long as the generation
+ * doesn't change. */
 int mac_table_find(const struct mac_table *t, uint64_t mac, int64_t now, int64_t *ret_until);
 void mac_table_forget_port(struct mac_table *t, uint16_t port);

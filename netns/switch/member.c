@@ -1,8 +1,9 @@
 /* Members of a bridge: names, numbers, addresses, and whether frames pass.
  *
- * A port is made the first time its name is heard of (attach, or a partition of names that aren't there yet) and stays
- * until the bridge closes: its id, host number and MAC never change. `up` is the list of ports that frames pass; it is
- * rebuilt whenever one of the conditions changes, which is rare. */
+ * A port is made the first time its name is heard of (attach, or a partition of names that aren't
+ * there yet) and stays until the bridge closes: its id, host number and MAC never change. `up` is
+ * the list of ports that frames pass; it is rebuilt whenever one of the conditions changes, which
+ * is rare. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,23 @@ struct port *bridge_endpoint(const struct bridge *b, const char *name, struct er
     return strcmp(name, GATEWAY_NAME) ? bridge_member(b, name, e) : b->ports[0];
 }
 
+static int by_order(const void *a, const void *b)
+{
+    const struct port *const *x = a, *const *y = b;
+    return (*x)->order < (*y)->order ? -1 : (*x)->order > (*y)->order;
+}
+
+void bridge_update_members(struct bridge *b)
+{
+    b->member_count = 0;
+    b->members = xreallocarray(b->members, b->port_count, sizeof(*b->members));
+    for (size_t i = 1; i < b->port_count; i++)
+        if (b->ports[i]->attached)
+            b->members[b->member_count++] = b->ports[i];
+    qsort(b->members, b->member_count, sizeof(*b->members), by_order);
+    bridge_update_up(b);
+}
+
 void bridge_update_up(struct bridge *b)
 {
     b->up_count = 0;
@@ -93,7 +111,8 @@ static uint32_t next_host(const struct bridge *b)
 static uint32_t hosts_left(const struct bridge *b)
 {
     uint32_t next = next_host(b);
-    uint32_t end = dhcp_lowest_lease(b->gateway->dhcp, subnet_broadcast(&b->subnet)) - b->subnet.net4;
+    uint32_t end =
+        dhcp_lowest_lease(b->gateway->dhcp, subnet_broadcast(&b->subnet)) - b->subnet.net4;
     return next < end ? end - next : 0;
 }
 
@@ -160,7 +179,7 @@ int bridge_attach(struct bridge *b, const struct member_request *members, size_t
         if (ret)
             port_describe(p, &ret[i]);
     }
-    bridge_update_up(b);
+    bridge_update_members(b);
     return 0;
 }
 
@@ -175,23 +194,13 @@ int bridge_detach(struct bridge *b, const char *name, struct err *e)
     mac_table_forget_port(&b->macs, p->id);
     captures_end(p->captures);
     queue_drop_unsent(&p->outlet.queue);
-    bridge_update_up(b);
+    bridge_update_members(b);
     return 0;
 }
 
 struct port *bridge_member_at(const struct bridge *b, size_t i)
 {
-    struct port *best = NULL;
-    for (uint64_t after = 0;; after = best->order) {
-        best = NULL;
-        for (size_t k = 1; k < b->port_count; k++) {
-            struct port *p = b->ports[k];
-            if (p->attached && p->order > after && (!best || p->order < best->order))
-                best = p;
-        }
-        if (!best || !i--)
-            return best;
-    }
+    return i < b->member_count ? b->members[i] : NULL;
 }
 
 void port_describe(const struct port *p, struct member_info *ret)

@@ -4,6 +4,8 @@
 
 #include "switch/core.h"
 
+#define NAME_COST 8 /* a DNS question compares several texts per name */
+
 struct port *names_nic_at(const struct netswitch *s, uint32_t vm, size_t i)
 {
     struct port *best = NULL;
@@ -11,10 +13,9 @@ struct port *names_nic_at(const struct netswitch *s, uint32_t vm, size_t i)
         best = NULL;
         for (size_t b = 0; b < s->bridge_count; b++) {
             const struct bridge *bridge = s->bridges[b];
-            for (size_t k = 1; k < bridge->port_count; k++) {
-                struct port *p = bridge->ports[k];
-                if (p->attached && p->vm == vm && p->order > after &&
-                    (!best || p->order < best->order))
+            for (size_t k = 0; k < bridge->member_count; k++) {
+                struct port *p = bridge->members[k];
+                if (p->vm == vm && p->order > after && (!best || p->order < best->order))
                     best = p;
             }
         }
@@ -51,9 +52,11 @@ void names_each(const struct port *viewer, names_fn fn, void *arg)
         nics[count++] = viewer->bridge->ports[viewer->id];
     for (size_t i = 0; i < count; i++) {
         const struct bridge *b = nics[i]->bridge;
-        struct port *p;
-        for (size_t k = 0; (p = bridge_member_at(b, k)); k++)
+        switch_spend(b->owner, b->member_count * (i + 1) * NAME_COST);
+        for (size_t k = 0; k < b->member_count; k++) {
+            const struct port *p = b->members[k];
             if (has_name(b, p) && !fn(p, !seen_before(nics, i, p->name), arg))
                 return;
+        }
     }
 }

@@ -1,5 +1,6 @@
-/* The names that a guest knows: every member of every bridge of the guest as `<vm>.<bridge>`, and bare `<vm>` for the
- * first bridge that both share. The hosts file and the DNS responder say the same because both ask here. */
+/* The names that a guest knows: every member of every bridge of the guest as `<vm>.<bridge>`, and
+ * bare `<vm>` for the first bridge that both share. The hosts file and the DNS responder say the
+ * same because both ask here. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,8 @@
-/* A bounded table of addresses. An entry is ASKING (up to eight packets wait for it; asked again every second, given up
- * after three) or KNOWN (used for a minute after its last confirmation, asked for anew after half of it). A full table
- * evicts the entry that was used longest ago. Only addresses that the gateway itself asked for get an entry: nobody can
- * fill the table by talking. */
+/* A bounded table of addresses. An entry is ASKING (up to eight packets wait for it; asked again
+ * every second, given up after three) or KNOWN (used for a minute after its last confirmation,
+ * asked for anew after half of it). A full table evicts the entry that was used longest ago. Only
+ * addresses that the gateway itself asked for get an entry: nobody can fill the table by talking.
+ */
 #include "switch/neighbour.h"
 
 #include <string.h>
@@ -25,14 +26,14 @@
 #define ARP_REQUEST 1
 #define ARP_REPLY   2
 
-#define ND_SOLICITATION     135
-#define ND_ADVERTISEMENT    136
-#define ND_SIZE             24
-#define ND_OPTION_SOURCE    1
-#define ND_OPTION_TARGET    2
-#define ND_SOLICITED        0x40
-#define ND_OVERRIDE         0x20
-#define ND_TTL              255
+#define ND_SOLICITATION  135
+#define ND_ADVERTISEMENT 136
+#define ND_SIZE          24
+#define ND_OPTION_SOURCE 1
+#define ND_OPTION_TARGET 2
+#define ND_SOLICITED     0x40
+#define ND_OVERRIDE      0x20
+#define ND_TTL           255
 
 struct entry {
     struct entry *next;
@@ -95,7 +96,8 @@ void neighbours_free(struct neighbours *n)
 /* The link that points to the entry, or to the end of its bucket. */
 static struct entry **find(struct neighbours *n, const struct ip *ip)
 {
-    uint32_t hash = ip->family == 4 ? get32(ip->bytes) : get32(ip->bytes + 8) ^ get32(ip->bytes + 12);
+    uint32_t hash =
+        ip->family == 4 ? get32(ip->bytes) : get32(ip->bytes + 8) ^ get32(ip->bytes + 12);
     struct entry **at = &n->buckets[hash * 0x9e3779b1u >> 24];
     while (*at && !ip_equal(&(*at)->ip, ip))
         at = &(*at)->next;
@@ -109,6 +111,7 @@ static void evict(struct neighbours *n)
         for (struct entry **at = &n->buckets[i]; *at; at = &(*at)->next)
             if (!oldest || (*at)->used < (*oldest)->used)
                 oldest = at;
+    switch_spend(n->gateway->bridge->owner, ENTRIES_MAX / 8);
     struct entry *e = *oldest;
     *oldest = e->next;
     n->count--;
@@ -161,15 +164,16 @@ static void ask(struct neighbours *n, struct entry *e, int64_t now)
     if (now + ASK_NS < n->next)
         n->next = now + ASK_NS;
     if (e->ip.family == 4) {
-        gateway_send(g, arp_packet(g, ARP_REQUEST, broadcast, ip4_value(&g->ip4), ip4_value(&e->ip)),
-                     now);
+        gateway_send(
+            g, arp_packet(g, ARP_REQUEST, broadcast, ip4_value(&g->ip4), ip4_value(&e->ip)), now);
         return;
     }
     struct ip group = {.family = 6, .bytes = {0xff, 2, [11] = 1, [12] = 0xff}};
     memcpy(group.bytes + 13, e->ip.bytes + 13, 3);
     struct frame f = discovery_packet(g, ND_SOLICITATION, &g->ip6, &group, &e->ip, 0);
-    ethernet_fill(f, (uint8_t[MAC_SIZE]){0x33, 0x33, 0xff, group.bytes[13], group.bytes[14], group.bytes[15]},
-                  g->mac);
+    ethernet_fill(
+        f, (uint8_t[MAC_SIZE]){0x33, 0x33, 0xff, group.bytes[13], group.bytes[14], group.bytes[15]},
+        g->mac);
     gateway_send(g, f, now);
 }
 
@@ -305,9 +309,10 @@ bool discovery_receive(struct gateway *g, struct frame f, const struct packet *p
     if (p->ttl != ND_TTL || p->payload_size < ND_SIZE || packet_checksum(p))
         return false;
     struct ip target = ip6_of(p->payload + 8);
-    bool probe = !ip_is_host(&p->source); /* duplicate address detection: there is nobody to answer to */
-    const uint8_t *mac = discovery_option(
-        p, p->payload[0] == ND_SOLICITATION ? ND_OPTION_SOURCE : ND_OPTION_TARGET);
+    bool probe =
+        !ip_is_host(&p->source); /* duplicate address detection: there is nobody to answer to */
+    const uint8_t *mac =
+        discovery_option(p, p->payload[0] == ND_SOLICITATION ? ND_OPTION_SOURCE : ND_OPTION_TARGET);
     mac = mac ? mac : f.data + MAC_SIZE;
     if (p->payload[0] == ND_ADVERTISEMENT) {
         if (!proxy)

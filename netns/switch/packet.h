@@ -1,4 +1,5 @@
-/* IP packets in Ethernet frames: parsed, checked, made. For both families at once wherever they don't differ. */
+/* IP packets in Ethernet frames: parsed, checked, made. For both families at once wherever they
+ * don't differ. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +24,7 @@
 #define PROTOCOL_ICMP6 58
 
 struct ip {
-    uint8_t family; /* 4 or 6 */
+    uint8_t family;    /* 4 or 6 */
     uint8_t bytes[16]; /* IPv4: the first four, the rest zero */
 };
 
@@ -46,8 +47,8 @@ bool ip_is_host(const struct ip *ip);
 
 /* Validates the header, its checksum and the lengths. */
 bool packet_parse(const uint8_t *data, size_t size, struct packet *ret);
-/* A frame with an IP header around `size` bytes of payload, which *ret_payload points to. MAC addresses and payload are
- * the caller's to fill; then packet_seal. */
+/* A frame with an IP header around `size` bytes of payload, which *ret_payload points to. MAC
+ * addresses and payload are the caller's to fill; then packet_seal. */
 struct frame packet_new(const struct ip *from, const struct ip *to, uint8_t protocol, size_t size,
                         uint8_t **ret_payload);
 /* Fills in the checksum of an ICMP, UDP or TCP payload. */

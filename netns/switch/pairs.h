@@ -1,6 +1,8 @@
-/* What a bridge knows of ordered pairs of ports: partitions, the pair's own rule, random streams, order.
+/* What a bridge knows of ordered pairs of ports: partitions, the pair's own rule, random streams,
+ * order.
  *
- * A pair comes into being when it is named or when an impaired frame takes it, and lives as long as the bridge. */
+ * A pair comes into being when it is named or when an impaired frame takes it, and lives as long as
+ * the bridge. */
 #pragma once
 
 #include <stdbool.h>
@@ -48,8 +50,8 @@ void pairs_done(struct pair_table *t);
 struct pair *pairs_find(const struct pair_table *t, uint16_t from, uint16_t to);
 struct pair *pairs_get(struct pair_table *t, uint16_t from, uint16_t to);
 
-/* Starts each stream at a hash of (seed, from, to, kind): independent of ids, of the other streams, and of when it is
- * first used. */
+/* Starts each stream at a hash of (seed, from, to, kind): independent of ids, of the other streams,
+ * and of when it is first used. */
 void pair_seed(struct pair *pair, const char *seed, const char *from, const char *to);
 /* The next number of a seeded pair. */
 uint64_t pair_draw(struct pair *pair, enum random_kind kind);

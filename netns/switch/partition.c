@@ -1,6 +1,7 @@
-/* Partitions and isolation. Three kinds of partition are kept apart because each is lifted by the call of its own
- * form: symmetric ones belong to names and outlive a detach, directional ones belong to members, partition_all
- * belongs to the bridge and knows exemptions. The gateway is no party to any of them. */
+/* Partitions and isolation. Three kinds of partition are kept apart because each is lifted by the
+ * call of its own form: symmetric ones belong to names and outlive a detach, directional ones
+ * belong to members, partition_all belongs to the bridge and knows exemptions. The gateway is no
+ * party to any of them. */
 #include <errno.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ static int check_names(const char *a, const char *to, struct err *e)
     return 0;
 }
 
-int bridge_partition(struct bridge *b, const char *a, const char *to, bool directional, struct err *e)
+int bridge_partition(struct bridge *b, const char *a, const char *to, bool directional,
+                     struct err *e)
 {
     if (check_names(a, to, e) < 0)
         return -1;

@@ -1,5 +1,6 @@
-/* Default routes go to the gateway of the first bridge with an uplink. Routed subnets get a route of their own where no
- * default route leads to the right gateway, unless the guest is in that subnet anyway. */
+/* Default routes go to the gateway of the first bridge with an uplink. Routed subnets get a route
+ * of their own where no default route leads to the right gateway, unless the guest is in that
+ * subnet anyway. */
 #include "switch/plan.h"
 
 #include <stdio.h>
@@ -121,7 +122,8 @@ static char *make_hosts(const struct port *viewer)
     return buf_steal_str(&h.text);
 }
 
-static char *make_resolv_conf(const struct netswitch *s, const struct guest_plan *plan, bool *ret_force)
+static char *make_resolv_conf(const struct netswitch *s, const struct guest_plan *plan,
+                              bool *ret_force)
 {
     const struct bridge *server = NULL;
     _cleanup_buf_ struct buf text = BUF_INIT(HOSTS_MAX);
@@ -130,7 +132,8 @@ static char *make_resolv_conf(const struct netswitch *s, const struct guest_plan
         const struct bridge *b = switch_bridge(s, plan->nics[i].bridge);
         if (b->raw)
             continue;
-        if (b->dns != TOGGLE_OFF && (!server || (bridge_has_uplink(b) && !bridge_has_uplink(server))))
+        if (b->dns != TOGGLE_OFF &&
+            (!server || (bridge_has_uplink(b) && !bridge_has_uplink(server))))
             server = b;
         *ret_force |= b->dns == TOGGLE_FORCE;
         if (searched++ < SEARCH_MAX)

@@ -1,5 +1,6 @@
-/* The parts of the switch process, shared by its files: the loop (server.c), frame sockets (connection.c), draining of
- * captures (drain.c), and the control channel (control.c, commands.c). */
+/* The parts of the switch process, shared by its files: the loop (server.c), frame sockets
+ * (connection.c), draining of captures (drain.c), and the control channel (control.c, commands.c).
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -43,8 +44,10 @@ struct server {
 void watch_set(struct server *s, struct watch *w, uint32_t events);
 
 /* connection.c */
-/* A stream socket with frames in QEMU's framing: of a port, or of a bridge's uplink. Takes over the descriptor. */
-struct connection *connection_new(struct server *s, struct port *port, struct bridge *uplink, int fd);
+/* A stream socket with frames in QEMU's framing: of a port, or of a bridge's uplink. Takes over the
+ * descriptor. */
+struct connection *connection_new(struct server *s, struct port *port, struct bridge *uplink,
+                                  int fd);
 void connection_free(struct server *s, struct connection *c);
 void connection_set_outlet(struct connection *c, struct outlet *o);
 struct bridge *connection_bridge(const struct connection *c);

@@ -40,17 +40,18 @@ RECORD(record_member_info, T, FIELD(FIELD_TEXT, T, name), FIELD(FIELD_UNSIGNED, 
 #undef T
 
 #define T struct nic_counters
-RECORD(record_nic_counters, T, FIELD(FIELD_UNSIGNED, T, rx_bytes), FIELD(FIELD_UNSIGNED, T, tx_bytes),
-       FIELD(FIELD_UNSIGNED, T, rx_packets), FIELD(FIELD_UNSIGNED, T, tx_packets),
-       FIELD(FIELD_UNSIGNED, T, errors), FIELD(FIELD_UNSIGNED, T, dropped));
+RECORD(record_nic_counters, T, FIELD(FIELD_UNSIGNED, T, rx_bytes),
+       FIELD(FIELD_UNSIGNED, T, tx_bytes), FIELD(FIELD_UNSIGNED, T, rx_packets),
+       FIELD(FIELD_UNSIGNED, T, tx_packets), FIELD(FIELD_UNSIGNED, T, errors),
+       FIELD(FIELD_UNSIGNED, T, dropped));
 #undef T
 
 #define T struct impairment
 RECORD(record_impairment, T, FIELD(FIELD_STRING, T, from), FIELD(FIELD_STRING, T, to),
-       FIELD(FIELD_UNSIGNED, T, set), FIELD(FIELD_SIGNED, T, latency), FIELD(FIELD_SIGNED, T, jitter),
-       FIELD(FIELD_DOUBLE, T, loss), FIELD(FIELD_DOUBLE, T, duplicate),
-       FIELD(FIELD_DOUBLE, T, reorder), FIELD(FIELD_DOUBLE, T, corrupt),
-       FIELD(FIELD_UNSIGNED, T, rate));
+       FIELD(FIELD_UNSIGNED, T, set), FIELD(FIELD_SIGNED, T, latency),
+       FIELD(FIELD_SIGNED, T, jitter), FIELD(FIELD_DOUBLE, T, loss),
+       FIELD(FIELD_DOUBLE, T, duplicate), FIELD(FIELD_DOUBLE, T, reorder),
+       FIELD(FIELD_DOUBLE, T, corrupt), FIELD(FIELD_UNSIGNED, T, rate));
 #undef T
 
 #define T struct capture_options

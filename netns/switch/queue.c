@@ -1,5 +1,6 @@
-/* A frame that lies right behind the last one in the same slab makes that run longer: a batch that came in by one read
- * and goes out by one port is one entry, one reference and one piece to write. */
+/* A frame that lies right behind the last one in the same slab makes that run longer: a batch that
+ * came in by one read and goes out by one port is one entry, one reference and one piece to write.
+ */
 #include "switch/queue.h"
 
 #include "base/alloc.h"

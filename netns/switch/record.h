@@ -1,5 +1,6 @@
-/* Plain structs as MessagePack arrays, field by field in the order of one table that both ends of the control channel
- * share. Both ends are one program, so there are no keys and no versions; but every length is checked. */
+/* Plain structs as MessagePack arrays, field by field in the order of one table that both ends of
+ * the control channel share. Both ends are one program, so there are no keys and no versions; but
+ * every length is checked. */
 #pragma once
 
 #include <stddef.h>
@@ -28,7 +29,9 @@ struct record {
 };
 
 #define FIELD(kind_, type, member)                                                                 \
-    {.kind = (kind_), .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)}
+    {                                                                                              \
+        .kind = (kind_), .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)     \
+    }
 #define RECORD(name, type, ...)                                                                    \
     static const struct field name##_fields[] = {__VA_ARGS__};                                     \
     const struct record name = {name##_fields, ARRAY_SIZE(name##_fields), sizeof(type)}

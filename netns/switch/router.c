@@ -1,9 +1,11 @@
-/* Forwarding: look up the way out, lower the TTL, keep to the MTU there (fragmenting IPv4 where allowed), and hand the
- * packet to that side's neighbours. Each bridge's gateway sends on its own bridge only; that way a packet meets the
- * impairments of both bridges, as traffic from and to "@gateway".
+/* Forwarding: look up the way out, lower the TTL, keep to the MTU there (fragmenting IPv4 where
+ * allowed), and hand the packet to that side's neighbours. Each bridge's gateway sends on its own
+ * bridge only; that way a packet meets the impairments of both bridges, as traffic from and to
+ * "@gateway".
  *
- * A packet never leaves by the bridge that it came from: two members that are partitioned or isolated can't meet at
- * the gateway. Routes are not transitive: what came from the uplink or another bridge goes to this bridge's own subnet. */
+ * A packet never leaves by the bridge that it came from: two members that are partitioned or
+ * isolated can't meet at the gateway. Routes are not transitive: what came from the uplink or
+ * another bridge goes to this bridge's own subnet. */
 #include "switch/router.h"
 
 #include <string.h>
@@ -25,7 +27,8 @@ struct way {
 
 static bool contains(const struct bridge *b, const struct ip *ip)
 {
-    return ip->family == 4 ? subnet_has4(&b->subnet, ip4_value(ip)) : subnet_has6(&b->subnet, ip->bytes);
+    return ip->family == 4 ? subnet_has4(&b->subnet, ip4_value(ip))
+                           : subnet_has6(&b->subnet, ip->bytes);
 }
 
 /* A copy with the sender's MAC kept (for errors) and the TTL lowered. */
@@ -81,8 +84,8 @@ static void leave_in_fragments(const struct way *way, struct frame f, size_t mtu
 }
 
 /* `g` is the gateway that tells the sender of errors. */
-static void pass_on(struct gateway *g, const struct way *way, struct frame f, const struct packet *p,
-                    int64_t now)
+static void pass_on(struct gateway *g, const struct way *way, struct frame f,
+                    const struct packet *p, int64_t now)
 {
     size_t mtu = way->gateway->bridge->mtu;
     if (p->ttl <= 1) {
@@ -167,7 +170,8 @@ void bridge_uplink_input(struct bridge *b, struct frame f, int64_t now)
     }
     if (!packet_parse(f.data + ETHERNET_SIZE, f.len - ETHERNET_SIZE, &p))
         return;
-    if (p.family == 6 && p.protocol == PROTOCOL_ICMP6 && discovery_receive(g, f, &p, true, &reply, now)) {
+    if (p.family == 6 && p.protocol == PROTOCOL_ICMP6 &&
+        discovery_receive(g, f, &p, true, &reply, now)) {
         uplink_send(g, reply);
         return;
     }

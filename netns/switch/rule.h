@@ -11,8 +11,8 @@ struct rule {
     struct port *from, *to; /* NULL: open */
     struct impairment knobs;
     uint64_t loss, duplicate, reorder, corrupt; /* chances */
-    int64_t busy_until; /* the rate's queue is empty from then on */
-    uint64_t remainder; /* of the division that made busy_until */
+    int64_t busy_until;                         /* the rate's queue is empty from then on */
+    uint64_t remainder;                         /* of the division that made busy_until */
     struct {
         uint64_t serial;
         bool admitted;

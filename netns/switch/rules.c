@@ -1,5 +1,5 @@
-/* The rules of a bridge: one list in the order of creation, and a pointer where the pipeline looks for each (the
- * pair, the sender, the receiver, the bridge). A rule without knobs goes. */
+/* The rules of a bridge: one list in the order of creation, and a pointer where the pipeline looks
+ * for each (the pair, the sender, the receiver, the bridge). A rule without knobs goes. */
 #include <errno.h>
 #include <string.h>
 

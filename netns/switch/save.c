@@ -1,5 +1,6 @@
-/* One MessagePack array: version, the bridge's own values, then lists of ports, pairs and rules. Ports are in the order
- * of their ids and pairs name them by position, so that ids are the same after loading. */
+/* One MessagePack array: version, the bridge's own values, then lists of ports, pairs and rules.
+ * Ports are in the order of their ids and pairs name them by position, so that ids are the same
+ * after loading. */
 #include "switch/save.h"
 
 #include <errno.h>
@@ -128,21 +129,12 @@ int bridge_save(const struct bridge *b, struct buf *out, struct err *e)
 
 /* ---- loading ---- */
 
-static int by_order(const void *a, const void *b)
-{
-    const struct port *const *x = a, *const *y = b;
-    return (*x)->order < (*y)->order ? -1 : (*x)->order > (*y)->order;
-}
-
 /* Gives the attached ports new places in the switch's order, in the sequence of the old ones. */
 static void renumber(struct bridge *b)
 {
-    struct port **ports = xmemdup(b->ports, b->port_count * sizeof(*ports));
-    qsort(ports, b->port_count, sizeof(*ports), by_order);
-    for (size_t i = 0; i < b->port_count; i++)
-        if (ports[i]->id && ports[i]->attached)
-            ports[i]->order = ++b->owner->attach_sequence;
-    free(ports);
+    bridge_update_members(b);
+    for (size_t i = 0; i < b->member_count; i++)
+        b->members[i]->order = ++b->owner->attach_sequence;
 }
 
 static int load_ports(struct bridge *b, struct unpacker *u, const struct member_request *vms,
@@ -224,8 +216,8 @@ static struct bridge *make(struct netswitch *s, const struct saved_bridge *saved
     return bridge_make(s, saved->name, &options, saved->number, &subnet, e);
 }
 
-struct bridge *bridge_load(struct netswitch *s, struct bytes saved, const struct member_request *vms,
-                           size_t count, struct err *e)
+struct bridge *bridge_load(struct netswitch *s, struct bytes saved,
+                           const struct member_request *vms, size_t count, struct err *e)
 {
     struct unpacker u = unpacker_of(saved);
     struct saved_bridge own;

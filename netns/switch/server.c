@@ -1,8 +1,9 @@
-/* The loop: wait for descriptors or for the core's next deadline, serve each ready descriptor once, let time pass in
- * the core, write out. Rounds are short (see connection.c), so that no guest delays another bridge's frames.
+/* The loop: wait for descriptors or for the core's next deadline, serve each ready descriptor once,
+ * let time pass in the core, write out. Rounds are short (see connection.c), so that no guest
+ * delays another bridge's frames.
  *
- * Process: forked from a runner and nothing else; owns the control channel and what came over it. It ends when the
- * control channel does. */
+ * Process: forked from a runner and nothing else; owns the control channel and what came over it.
+ * It ends when the control channel does. */
 #include "switch/server.h"
 
 #include <errno.h>
@@ -38,12 +39,14 @@ static int wait_for_events(struct server *s, struct epoll_event *events)
         return epoll_wait(s->epoll_fd, events, EVENTS_MAX, 0);
     struct timespec timeout = {.tv_sec = left / NS_PER_S, .tv_nsec = left % NS_PER_S};
     int n = epoll_pwait2(s->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
-    if (n < 0 && (errno == ENOSYS || errno == EPERM)) /* before Linux 5.11, or an old seccomp profile */
+    if (n < 0 &&
+        (errno == ENOSYS || errno == EPERM)) /* before Linux 5.11, or an old seccomp profile */
         n = epoll_wait(s->epoll_fd, events, EVENTS_MAX, (int)(left / NS_PER_MS));
     return n;
 }
 
-/* The control channel comes last: its requests may free connections that have events in this batch. */
+/* The control channel comes last: its requests may free connections that have events in this batch.
+ */
 static void dispatch(struct server *s, const struct epoll_event *events, int count)
 {
     uint32_t control = 0;

@@ -1,6 +1,6 @@
-/* The Ethernet switch of one unit: all its bridges, as pure functions over frames and time. No sockets, no clock: the
- * caller feeds frames in (bridge_input), tells the time (monotonic nanoseconds, never backwards) and empties the
- * outlets that have become ready. */
+/* The Ethernet switch of one unit: all its bridges, as pure functions over frames and time. No
+ * sockets, no clock: the caller feeds frames in (bridge_input), tells the time (monotonic
+ * nanoseconds, never backwards) and empties the outlets that have become ready. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include "switch/queue.h"
 #include "switch/types.h"
 
-#define BRIDGES_MAX  256
+#define BRIDGES_MAX 256
 
 struct netswitch;
 struct bridge;
@@ -33,13 +33,14 @@ DEFINE_CLEANUP(struct netswitch, switch_free)
 int64_t switch_next(const struct netswitch *s);
 void switch_advance(struct netswitch *s, int64_t now);
 void switch_set_wall_offset(struct netswitch *s, int64_t offset);
-/* Takes an outlet out of the list of those that got frames since they were last taken; NULL: none. */
+/* Takes an outlet out of the list of those that got frames since they were last taken; NULL: none.
+ */
 struct outlet *switch_take_ready(struct netswitch *s);
 void switch_make_ready(struct netswitch *s, struct outlet *o);
 
 /* ---- bridges ---- */
-struct bridge *bridge_new(struct netswitch *s, const char *name, const struct bridge_options *options,
-                          struct err *e);
+struct bridge *bridge_new(struct netswitch *s, const char *name,
+                          const struct bridge_options *options, struct err *e);
 void bridge_free(struct bridge *b);
 struct bridge *switch_bridge(const struct netswitch *s, uint32_t id);
 void bridge_describe(const struct bridge *b, struct bridge_info *ret);
@@ -69,8 +70,8 @@ const struct nic_counters *port_counters(const struct port *p);
 void port_count_received(struct port *p, uint64_t frames, uint64_t bytes);
 
 /* ---- frames ---- */
-/* A frame arrives by a port; the reference stays the caller's. Returns how many copies were considered, a measure of
- * the work done. */
+/* A frame arrives by a port; the reference stays the caller's. Returns the work that it made, in
+ * copies' worth. */
 unsigned bridge_input(struct port *from, struct frame f, int64_t now);
 /* The same for frames that lie one behind the other and have the same addresses. */
 unsigned bridge_input_run(struct port *from, const struct run *r, int64_t now);
@@ -78,7 +79,8 @@ unsigned bridge_input_run(struct port *from, const struct run *r, int64_t now);
 void port_count_error(struct port *p);
 
 /* ---- partitions and isolation ---- */
-int bridge_partition(struct bridge *b, const char *a, const char *to, bool directional, struct err *e);
+int bridge_partition(struct bridge *b, const char *a, const char *to, bool directional,
+                     struct err *e);
 int bridge_unpartition(struct bridge *b, const char *a, const char *to, bool directional,
                        struct err *e);
 void bridge_partition_all(struct bridge *b);
@@ -87,7 +89,8 @@ bool bridge_is_partitioned(const struct bridge *b, const char *a, const char *to
 int bridge_isolate(struct bridge *b, const char *name, bool on, struct err *e);
 
 /* ---- uplink ----
- * The gateway's link to the outside: Ethernet frames to and from a network stack that stands for the host. */
+ * The gateway's link to the outside: Ethernet frames to and from a network stack that stands for
+ * the host. */
 struct outlet *bridge_uplink_start(struct bridge *b, bool ipv6, void *connection);
 void bridge_uplink_stop(struct bridge *b);
 /* NULL: there is none. */

@@ -1,7 +1,8 @@
-/* Connections live in a fixed table; a full one gives up the connection that was silent longest. Segments are taken in
- * order only and acknowledged at once; what is sent stays in the buffer until it is acknowledged, and is sent again from
- * there (go-back-N) after a timeout that doubles. No options but the segment size, no window scaling, no urgent data:
- * requests are small, and answers are at most 64 KiB each. */
+/* Connections live in a fixed table; a full one gives up the connection that was silent longest.
+ * Segments are taken in order only and acknowledged at once; what is sent stays in the buffer until
+ * it is acknowledged, and is sent again from there (go-back-N) after a timeout that doubles. No
+ * options but the segment size, no window scaling, no urgent data: requests are small, and answers
+ * are at most 64 KiB each. */
 #include "switch/tcp.h"
 
 #include <string.h>
@@ -33,12 +34,13 @@ struct connection {
     struct ip local, remote;
     uint16_t local_port, remote_port;
     bool established, peer_closed, fin_sent;
-    uint32_t expected;      /* RCV.NXT */
-    uint32_t first, next;   /* SND.UNA, SND.NXT; `out` begins at `first`, or one later before our SYN is acknowledged */
-    uint32_t window, mss;   /* of the peer */
-    unsigned asked;         /* requests without an answer yet */
+    uint32_t expected;    /* RCV.NXT */
+    uint32_t first, next; /* SND.UNA, SND.NXT; `out` begins at `first`, or one later before our SYN
+                             is acknowledged */
+    uint32_t window, mss; /* of the peer */
+    unsigned asked;       /* requests without an answer yet */
     struct buf in, out;
-    int64_t retry, heard;   /* retry: INT64_MAX when nothing is in flight */
+    int64_t retry, heard; /* retry: INT64_MAX when nothing is in flight */
     unsigned retries;
 };
 
@@ -119,10 +121,9 @@ void tcp_refuse(struct gateway *g, struct frame f, const struct packet *p, int64
         return;
     uint32_t length = (uint32_t)(p->payload_size - header) + !!(tcp[13] & SYN) + !!(tcp[13] & FIN);
     bool acknowledges = tcp[13] & ACK;
-    struct frame reply = segment(&p->destination, &p->source, get16(tcp + 2), get16(tcp),
-                                 acknowledges ? get32(tcp + 8) : 0,
-                                 acknowledges ? 0 : get32(tcp + 4) + length,
-                                 acknowledges ? RST : RST | ACK, NULL, 0);
+    struct frame reply = segment(
+        &p->destination, &p->source, get16(tcp + 2), get16(tcp), acknowledges ? get32(tcp + 8) : 0,
+        acknowledges ? 0 : get32(tcp + 4) + length, acknowledges ? RST : RST | ACK, NULL, 0);
     packet_seal(reply);
     gateway_reply(g, f, reply, now);
 }
@@ -200,7 +201,8 @@ static void open_connection(struct tcp_server *s, struct port *from, struct fram
                             const struct packet *p, size_t header, int64_t now)
 {
     struct connection *c = find_free(s);
-    uint32_t largest = s->gateway->bridge->mtu - HEADER_SIZE - (p->family == 6 ? IP6_SIZE : IP4_SIZE);
+    uint32_t largest =
+        s->gateway->bridge->mtu - HEADER_SIZE - (p->family == 6 ? IP6_SIZE : IP4_SIZE);
     *c = (struct connection){
         .id = ++s->last_id ? s->last_id : ++s->last_id,
         .port = from,

@@ -1,5 +1,5 @@
-/* As much of TCP (RFC 9293) as DNS over TCP needs (RFC 7766): a passive opener that reads length-prefixed requests and
- * sends length-prefixed answers. */
+/* As much of TCP (RFC 9293) as DNS over TCP needs (RFC 7766): a passive opener that reads
+ * length-prefixed requests and sends length-prefixed answers. */
 #pragma once
 
 #include <stddef.h>

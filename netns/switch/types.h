@@ -17,10 +17,10 @@
 enum toggle { TOGGLE_DEFAULT, TOGGLE_OFF, TOGGLE_ON, TOGGLE_FORCE };
 
 struct bridge_options {
-    const char *subnet4; /* "10.9.0.0/24", or NULL: by the bridge's number */
-    const char *subnet6; /* "fd00:1::/64", or NULL likewise */
-    unsigned mtu;        /* 68 to 65535; 0: 1500 */
-    bool raw;            /* configure=false */
+    const char *subnet4;   /* "10.9.0.0/24", or NULL: by the bridge's number */
+    const char *subnet6;   /* "fd00:1::/64", or NULL likewise */
+    unsigned mtu;          /* 68 to 65535; 0: 1500 */
+    bool raw;              /* configure=false */
     enum toggle dhcp, dns; /* default: on unless raw; FORCE only for dns */
 };
 
@@ -29,7 +29,8 @@ struct bridge_info {
     unsigned mtu;
     bool raw, dhcp;
     enum toggle dns;
-    char subnet4[SUBNET_TEXT], subnet6[SUBNET_TEXT]; /* subnet6 is empty when the MTU is below 1280 */
+    char subnet4[SUBNET_TEXT],
+        subnet6[SUBNET_TEXT]; /* subnet6 is empty when the MTU is below 1280 */
     char gateway4[ADDR4_TEXT], gateway6[ADDR6_TEXT];
 };
 

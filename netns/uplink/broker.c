@@ -1,8 +1,10 @@
-/* The broker only forks: a request comes with the descriptors that its helper needs, and the helper answers by itself.
+/* The broker only forks: a request comes with the descriptors that its helper needs, and the helper
+ * answers by itself.
  *
- * Process: forked by the dispatcher before it enters the sandbox; host's namespaces; no capabilities, no new privileges,
- * dies with the dispatcher. Its descriptors are the dispatcher's socket and the runners' connections. Helpers die with
- * the broker and are reaped by the kernel (SIGCHLD is ignored). */
+ * Process: forked by the dispatcher before it enters the sandbox; host's namespaces; no
+ * capabilities, no new privileges, few system calls; dies with the dispatcher. Its descriptors are
+ * the dispatcher's socket and the runners' connections. Helpers die with the broker and are reaped
+ * by the kernel (SIGCHLD is ignored). */
 #include "uplink/broker.h"
 
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "uplink/helper.h"
+#include "uplink/lockdown.h"
 
 #define CONNECTIONS_MAX 4096
 
@@ -31,9 +34,9 @@ struct broker {
 /* ---- the helper's beginnings ---- */
 
 /* In the helper, forked by the broker. */
-static void __attribute__((noreturn)) run_helper(const struct uplink_config *config,
-                                                 const struct uplink_port *ports, size_t count,
-                                                 const int given[3])
+static void __attribute__((noreturn))
+run_helper(const struct uplink_config *config, const struct uplink_port *ports, size_t count,
+           const int given[3])
 {
     dup2(given[2], STDERR_FILENO);
     process_keep_fds(given, 2);
@@ -124,6 +127,8 @@ static void __attribute__((noreturn)) run_broker(int socket)
     if (!none || cap_set_proc(none) < 0)
         _exit(1);
     cap_free(none);
+    if (lockdown_broker(NULL) < 0)
+        _exit(1);
     signal(SIGINT, SIG_IGN); /* of the terminal: the dispatcher decides */
     signal(SIGCHLD, SIG_IGN);
     serve(socket);

@@ -1,11 +1,13 @@
 /* libslirp between a link's frames and the host's sockets.
  *
- * Process: forked by the broker for one bridge; host's network namespace, no capabilities; descriptors: the link, the
- * answer's socket (kept open so that the runner sees when we die), stderr. The link carries Ethernet between the
- * bridge's gateway and libslirp: the gateway stands for all guests and is their proxy for ARP and neighbour discovery,
- * so libslirp sees the guests' own addresses. DNS questions come as frames of their own type (relay.c).
+ * Process: forked by the broker for one bridge; host's network namespace, no capabilities;
+ * descriptors: the link, the answer's socket (kept open so that the runner sees when we die),
+ * stderr. The link carries Ethernet between the bridge's gateway and libslirp: the gateway stands
+ * for all guests and is their proxy for ARP and neighbour discovery, so libslirp sees the guests'
+ * own addresses. DNS questions come as frames of their own type (relay.c).
  *
- * Frames to the switch are written in batches; when it doesn't keep up they are dropped, as libslirp expects. */
+ * Frames to the switch are written in batches; when it doesn't keep up they are dropped, as
+ * libslirp expects. */
 #include "uplink/helper.h"
 
 #include <arpa/inet.h>
@@ -26,6 +28,7 @@
 #include "switch/bytes.h"
 #include "switch/dnsproxy.h"
 #include "switch/packet.h"
+#include "uplink/lockdown.h"
 #include "uplink/relay.h"
 
 #define IN_MAX   (512u << 10)
@@ -154,8 +157,9 @@ static int add_poll(int fd, int events, void *arg)
         h->fd_cap = h->fd_cap ? h->fd_cap * 2 : 256;
         h->fds = xreallocarray(h->fds, h->fd_cap, sizeof(*h->fds));
     }
-    short wanted = (short)((events & SLIRP_POLL_IN ? POLLIN : 0) | (events & SLIRP_POLL_OUT ? POLLOUT : 0) |
-                           (events & SLIRP_POLL_PRI ? POLLPRI : 0));
+    short wanted =
+        (short)((events & SLIRP_POLL_IN ? POLLIN : 0) | (events & SLIRP_POLL_OUT ? POLLOUT : 0) |
+                (events & SLIRP_POLL_PRI ? POLLPRI : 0));
     h->fds[h->fd_count] = (struct pollfd){.fd = fd, .events = wanted};
     return (int)h->fd_count++;
 }
@@ -229,7 +233,8 @@ static void serve(struct helper *h)
         h->fd_count = 0;
         add_poll(h->link, SLIRP_POLL_IN | (h->out.len ? SLIRP_POLL_OUT : 0), h);
         slirp_pollfds_fill(h->slirp, &timeout, add_poll, h);
-        size_t slirp_count = h->fd_count, relay_count = relay_poll_fill(h->relay, relay_fds, &deadline);
+        size_t slirp_count = h->fd_count,
+               relay_count = relay_poll_fill(h->relay, relay_fds, &deadline);
         for (size_t i = 0; i < relay_count; i++) {
             int index = add_poll(relay_fds[i].fd, 0, h);
             h->fds[index].events = relay_fds[i].events;
@@ -256,7 +261,8 @@ static bool has_ipv6_route(void)
 {
     struct sockaddr_in6 far = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
     _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    inet_pton(AF_INET6, "2001:4860:4860::8888", &far.sin6_addr); /* connect(2) only looks the route up */
+    inet_pton(AF_INET6, "2001:4860:4860::8888",
+              &far.sin6_addr); /* connect(2) only looks the route up */
     return fd >= 0 && connect(fd, (struct sockaddr *)&far, sizeof(far)) == 0;
 }
 
@@ -310,7 +316,8 @@ static socklen_t make_address(struct sockaddr_storage *to, const char *text, uin
     return sizeof(*in6);
 }
 
-/* libslirp doesn't tell which port it got. It opens one socket, which gets the lowest free number. */
+/* libslirp doesn't tell which port it got. It opens one socket, which gets the lowest free number.
+ */
 static int forward(struct helper *h, const struct uplink_port *p, uint16_t *ret_port, struct err *e)
 {
     struct sockaddr_storage host, guest;
@@ -322,7 +329,8 @@ static int forward(struct helper *h, const struct uplink_port *p, uint16_t *ret_
     close(lowest);
     if (slirp_add_hostxfwd(h->slirp, (struct sockaddr *)&host, host_len, (struct sockaddr *)&guest,
                            guest_len, p->udp ? SLIRP_HOSTFWD_UDP : 0) < 0)
-        return err_errno(e, "forward: %s port %u on %s", p->udp ? "udp" : "tcp", p->host_port, p->bind);
+        return err_errno(e, "forward: %s port %u on %s", p->udp ? "udp" : "tcp", p->host_port,
+                         p->bind);
     host_len = sizeof(host);
     if (getsockname(lowest, (struct sockaddr *)&host, &host_len) < 0)
         return err_errno(e, "forward: which port?");
@@ -348,7 +356,8 @@ static void pack_answer(struct packer *p, const struct helper *h, const struct u
 int uplink_help(const struct uplink_config *config, const struct uplink_port *ports, size_t count,
                 int link, int answer)
 {
-    struct helper h = {.config = config, .link = link, .in = BUF_INIT(IN_MAX), .out = BUF_INIT(OUT_MAX)};
+    struct helper h = {
+        .config = config, .link = link, .in = BUF_INIT(IN_MAX), .out = BUF_INIT(OUT_MAX)};
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_buf_ struct buf reply = BUF_INIT(UPLINK_MESSAGE_MAX);
     struct packer p = {.to = &reply};
@@ -363,6 +372,7 @@ int uplink_help(const struct uplink_config *config, const struct uplink_port *po
         err_set(&e, EIO, "slirp_new failed");
     for (size_t i = 0; i < count && ok; i++)
         ok = forward(&h, &ports[i], &numbers[i].number, &e) == 0;
+    ok = ok && lockdown_helper(&e) == 0;
     if (ok) {
         pack_answer(&p, &h, numbers, count);
     } else {

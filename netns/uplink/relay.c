@@ -1,7 +1,7 @@
-/* Each question has a socket of its own, connected to one resolver at a time: answers from elsewhere never reach us, and
- * its port is the kernel's random choice. A resolver that is silent for two seconds, or unreachable, is followed by the
- * next; after two rounds the question is dropped, and the switch tells its client. A question that came by TCP is asked
- * by TCP. */
+/* Each question has a socket of its own, connected to one resolver at a time: answers from
+ * elsewhere never reach us, and its port is the kernel's random choice. A resolver that is silent
+ * for two seconds, or unreachable, is followed by the next; after two rounds the question is
+ * dropped, and the switch tells its client. A question that came by TCP is asked by TCP. */
 #include "uplink/relay.h"
 
 #include <arpa/inet.h>
@@ -115,8 +115,9 @@ size_t relay_resolver_count(const struct relay *r)
 void relay_resolver_text(const struct relay *r, size_t i, struct uplink_text *ret)
 {
     const struct sockaddr_storage *s = &r->resolvers[i];
-    const void *address = s->ss_family == AF_INET ? (const void *)&((struct sockaddr_in *)s)->sin_addr
-                                                  : &((struct sockaddr_in6 *)s)->sin6_addr;
+    const void *address = s->ss_family == AF_INET
+                              ? (const void *)&((struct sockaddr_in *)s)->sin_addr
+                              : &((struct sockaddr_in6 *)s)->sin6_addr;
     memset(ret, 0, sizeof(*ret));
     inet_ntop(s->ss_family, address, ret->text, sizeof(ret->text));
 }
@@ -128,14 +129,16 @@ static void try_next(struct relay *r, struct question *q, int64_t now)
 {
     while (q->attempt < ROUNDS * r->resolver_count) {
         const struct sockaddr_storage *to = &r->resolvers[q->attempt++ % r->resolver_count];
-        socklen_t len = to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+        socklen_t len =
+            to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
         int type = (q->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
         close_fd(&q->fd);
         q->fd = socket(to->ss_family, type, 0);
         q->sent = 0;
         buf_clear(&q->answer);
         q->deadline = now + PATIENCE_NS;
-        if (q->fd < 0 || (connect(q->fd, (const struct sockaddr *)to, len) < 0 && errno != EINPROGRESS))
+        if (q->fd < 0 ||
+            (connect(q->fd, (const struct sockaddr *)to, len) < 0 && errno != EINPROGRESS))
             continue;
         if (q->tcp || send(q->fd, buf_head(&q->query) + 2, q->query.len - 2, MSG_NOSIGNAL) >= 0)
             return;
@@ -199,7 +202,8 @@ static void receive_udp(struct relay *r, struct question *q, int64_t now)
 static void progress_tcp(struct relay *r, struct question *q, int64_t now)
 {
     if (q->sent < q->query.len) {
-        ssize_t n = send(q->fd, buf_head(&q->query) + q->sent, q->query.len - q->sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(q->fd, buf_head(&q->query) + q->sent, q->query.len - q->sent, MSG_NOSIGNAL);
         if (n >= 0)
             q->sent += (size_t)n;
         else if (errno != EAGAIN && errno != EINTR)

@@ -20,4 +20,5 @@ RECORD(record_uplink_state, T, FIELD(FIELD_BOOL, T, icmp), FIELD(FIELD_BOOL, T, 
 #undef T
 
 RECORD(record_uplink_text, struct uplink_text, FIELD(FIELD_TEXT, struct uplink_text, text));
-RECORD(record_uplink_number, struct uplink_number, FIELD(FIELD_UNSIGNED, struct uplink_number, number));
+RECORD(record_uplink_number, struct uplink_number,
+       FIELD(FIELD_UNSIGNED, struct uplink_number, number));

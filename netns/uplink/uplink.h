@@ -1,9 +1,10 @@
 /* What travels between a runner, the broker and a helper.
  *
- *   runner → broker  one SOCK_SEQPACKET message: uplink_config, then an array of uplink_port; with three descriptors: the
- *                    link (a stream of frames in QEMU's framing), a stream socket for the answer, and a file for stderr
- *   helper → runner  on the answer's socket: true, uplink_state, array of resolvers, array of host ports; or false and a
- *                    message. The socket stays open as long as the helper lives.
+ *   runner → broker  one SOCK_SEQPACKET message: uplink_config, then an array of uplink_port; with
+ * three descriptors: the link (a stream of frames in QEMU's framing), a stream socket for the
+ * answer, and a file for stderr helper → runner  on the answer's socket: true, uplink_state, array
+ * of resolvers, array of host ports; or false and a message. The socket stays open as long as the
+ * helper lives.
  *
  * The helper ends when the link does. */
 #pragma once

@@ -1,9 +1,9 @@
-/* Replies come in the order of the requests. A call that waits pumps the loop, whose callbacks may make calls of their
- * own; so the waiting ones form a queue, and each lives on the heap until its reply is there, even when its caller has
- * given up (interrupted, or past the deadline).
+/* Replies come in the order of the requests. A call that waits pumps the loop, whose callbacks may
+ * make calls of their own; so the waiting ones form a queue, and each lives on the heap until its
+ * reply is there, even when its caller has given up (interrupted, or past the deadline).
  *
- * The switch is a fork of the runner without exec: same program, no path to find. It keeps stderr and its end of the
- * channel, and dies with the runner. */
+ * The switch is a fork of the runner without exec: same program, no path to find. It keeps stderr
+ * and its end of the channel, and dies with the runner. */
 #include "network/channel.h"
 
 #include <errno.h>

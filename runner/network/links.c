@@ -1,4 +1,5 @@
-/* The calls of network.h about what happens between ports: partitions, impairments, routes, captures. */
+/* The calls of network.h about what happens between ports: partitions, impairments, routes,
+ * captures. */
 #include <stdlib.h>
 
 #include "network/private.h"

@@ -59,7 +59,8 @@ int network_bridge_info(struct network *n, uint32_t bridge, struct bridge_info *
     return channel_record(n->channel, &r, &record_bridge_info, ret, e);
 }
 
-int network_bridge_stats(struct network *n, uint32_t bridge, struct bridge_stats *ret, struct err *e)
+int network_bridge_stats(struct network *n, uint32_t bridge, struct bridge_stats *ret,
+                         struct err *e)
 {
     struct request r;
     request_about(&r, SWITCH_BRIDGE_STATS, bridge, NULL);
@@ -76,7 +77,9 @@ int network_bridge_save(struct network *n, uint32_t bridge, struct buf *out, str
         return -1;
     if (unpack_bytes(&reply.u, &saved) < 0)
         return channel_confused(e);
-    return buf_append(out, saved.data, saved.len) < 0 ? err_set(e, E2BIG, "saved bridge is too large") : 0;
+    return buf_append(out, saved.data, saved.len) < 0
+               ? err_set(e, E2BIG, "saved bridge is too large")
+               : 0;
 }
 
 int network_bridge_load(struct network *n, const void *saved, size_t size,
@@ -174,7 +177,8 @@ static int take_nics(struct unpacker *u, struct guest_plan *plan)
         struct guest_nic *nic = &plan->nics[plan->nic_count];
         void *routes;
         if (record_unpack(u, &record_guest_nic, nic) < 0 ||
-            records_unpack(u, &record_guest_route, CONTROL_LIST_MAX, &routes, &nic->route_count) < 0)
+            records_unpack(u, &record_guest_route, CONTROL_LIST_MAX, &routes, &nic->route_count) <
+                0)
             return -1;
         nic->routes = routes;
     }

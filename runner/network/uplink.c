@@ -1,7 +1,8 @@
-/* Uplinks: ask the broker for a helper, give the other end of its link to the switch, remember what was agreed.
+/* Uplinks: ask the broker for a helper, give the other end of its link to the switch, remember what
+ * was agreed.
  *
- * Three channels per uplink: the link (frames), the answer's socket, whose end of file tells that the helper is gone, and a
- * memory file as the helper's stderr, whose last line says why. */
+ * Three channels per uplink: the link (frames), the answer's socket, whose end of file tells that
+ * the helper is gone, and a memory file as the helper's stderr, whose last line says why. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -149,7 +150,8 @@ static int take_answer(struct uplink *u, struct err *e)
         return err_set(e, (int)code, "%.*s", (int)message.len, (const char *)message.data);
     }
     if (record_unpack(&at, &record_uplink_state, &state) < 0 ||
-        records_unpack(&at, &record_uplink_text, UPLINK_RESOLVERS_MAX, &resolvers, &resolver_count) < 0)
+        records_unpack(&at, &record_uplink_text, UPLINK_RESOLVERS_MAX, &resolvers,
+                       &resolver_count) < 0)
         return no_answer(u, e);
     u->info.icmp = state.icmp;
     u->info.ipv6 = state.ipv6;
@@ -205,7 +207,8 @@ static int fill_port(struct network *n, uint32_t bridge, const struct uplink_for
         return err_prefix(e, "forward");
     *p = (struct uplink_port){.host_port = f->host, .guest_port = f->guest, .udp = f->udp};
     snprintf(p->bind, sizeof(p->bind), "%s", bind);
-    snprintf(p->guest, sizeof(p->guest), "%s", strchr(bind, ':') ? member.reserved6 : member.reserved4);
+    snprintf(p->guest, sizeof(p->guest), "%s",
+             strchr(bind, ':') ? member.reserved6 : member.reserved4);
     return 0;
 }
 
@@ -236,11 +239,12 @@ static int pack_request(struct network *n, uint32_t bridge, const struct uplink_
 static struct uplink *uplink_new(uint32_t bridge, const struct uplink_options *o)
 {
     struct uplink *u = xnew0(struct uplink);
-    *u = (struct uplink){.bridge = bridge,
-                         .answer_fd = -1,
-                         .stderr_fd = -1,
-                         .answer = BUF_INIT(UPLINK_MESSAGE_MAX),
-                         .info = {.host_loopback = o->host_loopback, .forward_count = o->forward_count}};
+    *u = (struct uplink){
+        .bridge = bridge,
+        .answer_fd = -1,
+        .stderr_fd = -1,
+        .answer = BUF_INIT(UPLINK_MESSAGE_MAX),
+        .info = {.host_loopback = o->host_loopback, .forward_count = o->forward_count}};
     u->forwards = xnewa(struct uplink_forward, o->forward_count);
     for (size_t i = 0; i < o->forward_count; i++) {
         u->forwards[i] = o->forwards[i];

@@ -1,10 +1,11 @@
 /* The switch process against a process that copies the same bytes from one socket pair to another.
  *
- * Three processes each time: a writer, the one under test, a reader. The frames, their framing, the batches and the
- * window of frames under way are the same, so what differs is what the middle does. What counts is the CPU time of the
- * middle per frame (frames/s of a processor to itself): the wall clock would measure the machine's other work, too.
- * Rounds alternate, and the best of each kind counts. Then: cost by number of ports, latency per hop, and a delay line at
- * full rate with its memory.
+ * Three processes each time: a writer, the one under test, a reader. The frames, their framing, the
+ * batches and the window of frames under way are the same, so what differs is what the middle does.
+ * What counts is the CPU time of the middle per frame (frames/s of a processor to itself): the wall
+ * clock would measure the machine's other work, too. Rounds alternate, and the best of each kind
+ * counts. Then: cost by number of ports, latency per hop, what a flood on one bridge does to
+ * another, and a delay line at full rate with its memory.
  *
  *   bench_switch [SECONDS]     seconds per round, default 1 */
 #include <math.h>
@@ -26,7 +27,8 @@
 #include "network/network.h"
 #include "switch/bytes.h"
 
-#define WINDOW 2048 /* frames between writer and reader: below the port queue, so that nothing is dropped */
+#define WINDOW                                                                                     \
+    2048 /* frames between writer and reader: below the port queue, so that nothing is dropped */
 #define ROUNDS 5
 #define FLOOR  0.8
 
@@ -181,11 +183,14 @@ static void lab_start(struct lab *l, unsigned ports)
     l->loop = loop_new();
     l->n = network_start(l->loop, -1, &e);
     check(l->n ? 0 : -1, &e);
-    check(network_bridge_new(l->n, "bench", &(struct bridge_options){.raw = true}, &l->bridge, &e), &e);
+    check(network_bridge_new(l->n, "bench", &(struct bridge_options){.raw = true}, &l->bridge, &e),
+          &e);
     for (unsigned i = 0; i < ports; i++) {
         char name[16];
         snprintf(name, sizeof(name), "p%u", i);
-        check(network_attach(l->n, l->bridge.id, &(struct member_request){name, i + 1}, 1, &l->members[i], &e), &e);
+        check(network_attach(l->n, l->bridge.id, &(struct member_request){name, i + 1}, 1,
+                             &l->members[i], &e),
+              &e);
         check(network_connect(l->n, l->bridge.id, name, &l->fds[i], &e), &e);
     }
     for (unsigned i = 0; i < ports; i++) { /* each MAC is learned; floods are read away */
@@ -211,7 +216,8 @@ static double measure_switch(const struct load *load, unsigned ports)
 {
     struct lab l;
     lab_start(&l, ports);
-    double cost = measure(l.fds[0], l.fds[1], find_switch(), load, l.members[1].mac, l.members[0].mac);
+    double cost =
+        measure(l.fds[0], l.fds[1], find_switch(), load, l.members[1].mac, l.members[0].mac);
     struct bridge_stats stats;
     check(network_bridge_stats(l.n, l.bridge.id, &stats, NULL), NULL);
     if (stats.dropped_queue)
@@ -228,17 +234,19 @@ static bool compare(const struct load *l)
         through = fmin(through, measure_switch(l, 2));
     }
     double ratio = copy / through;
-    printf("%4zu bytes, %2zu per write: copy %6.1f ns (%5.2f Mframes/s), switch %6.1f ns (%5.2f Mframes/s), "
+    printf("%4zu bytes, %2zu per write: copy %6.1f ns (%5.2f Mframes/s), switch %6.1f ns (%5.2f "
+           "Mframes/s), "
            "ratio %.2f (floor %.2f)\n",
            l->size, l->batch, copy, 1e3 / copy, through, 1e3 / through, ratio, FLOOR);
     return ratio >= FLOOR;
 }
 
 /* Round trips of a 64-byte frame, in nanoseconds. */
-static double measure_latency(int here, int there, const uint8_t *mac_here, const uint8_t *mac_there)
+static double measure_latency(int here, int there, const uint8_t *mac_here,
+                              const uint8_t *mac_there)
 {
     uint8_t frame[64 + 4];
-    enum { TRIPS = 20000 };
+    enum { TRIPS = 5000 };
     pid_t echo = start();
     if (!echo) {
         while (read_full(there, frame, sizeof(frame)) == sizeof(frame)) {
@@ -272,8 +280,40 @@ static void latency(void)
     lab_stop(&l, 2);
     close(pair[0]);
     close(pair[1]);
-    printf("round trip: direct %.1f us, through the switch %.1f us: %.1f us per hop\n", direct / 1e3,
-           through / 1e3, (through - direct) / 2e3);
+    printf("round trip: direct %.1f us, through the switch %.1f us: %.1f us per hop\n",
+           direct / 1e3, through / 1e3, (through - direct) / 2e3);
+}
+
+/* A guest that sends the smallest broadcasts without end to 64 ports of its bridge, and a round
+ * trip on another. */
+static void neighbours(void)
+{
+    struct lab l;
+    int fds[2];
+    struct bridge_info quiet;
+    struct member_info members[2];
+    static const struct member_request names[2] = {{"x", 101}, {"y", 102}};
+    static const uint8_t everybody[6] = {255, 255, 255, 255, 255, 255};
+    lab_start(&l, 64);
+    check(network_bridge_new(l.n, "quiet", &(struct bridge_options){.raw = true}, &quiet, NULL),
+          NULL);
+    check(network_attach(l.n, quiet.id, names, 2, members, NULL), NULL);
+    for (int i = 0; i < 2; i++)
+        check(network_connect(l.n, quiet.id, names[i].name, &fds[i], NULL), NULL);
+    double before = measure_latency(fds[0], fds[1], members[0].mac, members[1].mac);
+    shared->stop = false;
+    pid_t writer = start();
+    if (!writer)
+        run_writer(l.fds[0], &(struct load){14, 64, true}, everybody, l.members[0].mac);
+    double during = measure_latency(fds[0], fds[1], members[0].mac, members[1].mac);
+    shared->stop = true;
+    kill(writer, SIGKILL);
+    waitpid(writer, NULL, 0);
+    printf("round trip on another bridge: %.1f us, while a guest floods 64 ports %.1f us\n",
+           before / 1e3, during / 1e3);
+    close(fds[0]);
+    close(fds[1]);
+    lab_stop(&l, 64);
 }
 
 /* In MiB. */
@@ -286,6 +326,35 @@ static double peak_memory(pid_t pid)
     _cleanup_free_ char *all = buf_steal_str(&status);
     const char *peak = strstr(all, "VmHWM:");
     return peak ? atof(peak + 6) / 1024 : 0;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How late frames of a 20 ms line arrive. */
+static void punctuality(void)
+{
+    enum { FRAMES = 100 };
+    struct lab l;
+    double late[FRAMES];
+    uint8_t frame[64 + 4];
+    struct impairment rule = {.set = IMPAIR_LATENCY, .latency = 20 * NS_PER_MS};
+    lab_start(&l, 2);
+    check(network_impair(l.n, l.bridge.id, &rule, NULL), NULL);
+    for (int i = 0; i < FRAMES; i++) {
+        fill_frame(frame, 64, l.members[1].mac, l.members[0].mac);
+        int64_t begin = clock_monotonic_ns();
+        write_full(l.fds[0], frame, sizeof(frame));
+        read_full(l.fds[1], frame, sizeof(frame));
+        late[i] = (double)(clock_monotonic_ns() - begin - rule.latency) / 1e3;
+    }
+    lab_stop(&l, 2);
+    qsort(late, FRAMES, sizeof(late[0]), by_value);
+    printf("20 ms of latency: late by %.0f us (median), %.0f us (worst of %d)\n", late[FRAMES / 2],
+           late[FRAMES - 1], FRAMES);
 }
 
 static void delay_line(void)
@@ -313,17 +382,20 @@ static void delay_line(void)
     check(network_bridge_stats(l.n, l.bridge.id, &stats, NULL), NULL);
     kill(reader, SIGKILL);
     waitpid(reader, NULL, 0);
-    printf("50 ms delay line: %.2f Gbit/s in, %.0f%% delivered, peak memory %.0f MiB (64 held + 16 queued)\n",
-           (double)stats.bytes * 8 / seconds / 2e9, 100.0 * (double)stats.delivered / (double)stats.frames,
-           peak_memory(middle));
+    printf("50 ms delay line: %.2f Gbit/s in, %.0f%% delivered, peak memory %.0f MiB (64 held + 16 "
+           "queued)\n",
+           (double)stats.bytes * 8 / seconds / 2e9,
+           100.0 * (double)stats.delivered / (double)stats.frames, peak_memory(middle));
     lab_stop(&l, 2);
 }
 
 int main(int argc, char **argv)
 {
     static const unsigned counts[] = {2, 8, 64};
-    static const struct load loads[] = {
-        {64, 64, false}, {1500, 64, false}, {64, 1, false}, {1500, 1, false}}; /* QEMU writes each by itself */
+    static const struct load loads[] = {{64, 64, false},
+                                        {1500, 64, false},
+                                        {64, 1, false},
+                                        {1500, 1, false}}; /* QEMU writes each by itself */
     if (argc > 1)
         seconds = atof(argv[1]);
     signal(SIGPIPE, SIG_IGN);
@@ -332,8 +404,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(loads); i++)
         ok = compare(&loads[i]) && ok;
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
-        printf("%2u ports: %.1f ns per frame of 64 bytes\n", counts[i], measure_switch(&loads[0], counts[i]));
+        printf("%2u ports: %.1f ns per frame of 64 bytes\n", counts[i],
+               measure_switch(&loads[0], counts[i]));
     latency();
+    neighbours();
+    punctuality();
     delay_line();
     return ok ? 0 : 1;
 }

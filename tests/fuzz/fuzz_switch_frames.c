@@ -1,5 +1,5 @@
-/* Raw frames by any port and from the uplink, time, and changing rules. The input is a list of: an operation byte, a
- * length byte, that many bytes. */
+/* Raw frames by any port and from the uplink, time, and changing rules. The input is a list of: an
+ * operation byte, a length byte, that many bytes. */
 #include "switch_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,13 +1,14 @@
-/* Payloads for the gateway's services, in packets with right checksums so that they get through: the first byte chooses
- * the protocol. And whatever comes of it, two guests that are cut from the sender hear nothing from it. */
+/* Payloads for the gateway's services, in packets with right checksums so that they get through:
+ * the first byte chooses the protocol. And whatever comes of it, two guests that are cut from the
+ * sender hear nothing from it. */
 #include "switch_world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ARP, DHCP, DNS4, DNS6, TCP4, TCP6, ICMP4, ICMP6, DISCOVERY, ANYWHERE4, ANYWHERE6, KINDS };
 
-static struct frame wrap(struct world *w, const struct ip *from, const struct ip *to, uint8_t protocol,
-                         const uint8_t *data, size_t size)
+static struct frame wrap(struct world *w, const struct ip *from, const struct ip *to,
+                         uint8_t protocol, const uint8_t *data, size_t size)
 {
     uint8_t *payload;
     struct frame f = packet_new(from, to, protocol, size, &payload);
@@ -49,8 +50,8 @@ static struct frame make(struct world *w, uint8_t kind, const uint8_t *data, siz
         return udp(w, &six, &g->ip6, 53, data, size);
     case TCP4:
     case TCP6:
-        f = wrap(w, kind % KINDS == TCP4 ? &four : &six, kind % KINDS == TCP4 ? &g->ip4 : &g->ip6, PROTOCOL_TCP,
-                 data, size);
+        f = wrap(w, kind % KINDS == TCP4 ? &four : &six, kind % KINDS == TCP4 ? &g->ip4 : &g->ip6,
+                 PROTOCOL_TCP, data, size);
         if (size >= 20) {
             put16(f.data + f.len - size + 2, 53);
             packet_seal(f);

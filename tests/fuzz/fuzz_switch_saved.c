@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct port *first = bridge_member_at(b, 0);
         if (first) {
             port_connect(first, first);
-            struct frame f = frame_from("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06", 14);
+            struct frame f =
+                frame_from("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06", 14);
             bridge_input(first, f, 1);
             frame_unref(f);
         }

@@ -1,4 +1,5 @@
-/* A port's byte stream, in pieces: frames and errors are those that a plain reading of the framing finds. */
+/* A port's byte stream, in pieces: frames and errors are those that a plain reading of the framing
+ * finds. */
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>

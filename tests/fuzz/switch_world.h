@@ -1,4 +1,5 @@
-/* Two routed bridges with members, an uplink, and everything that impairs; and what must hold whatever a guest sends. */
+/* Two routed bridges with members, an uplink, and everything that impairs; and what must hold
+ * whatever a guest sends. */
 #pragma once
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@
 #include "switch/packet.h"
 #include "switch/route.h"
 
-#define WORLD_PORTS 4 /* a hostile, b its partitioned peer, c isolated, all on `left`; d on `right` */
+#define WORLD_PORTS                                                                                \
+    4 /* a hostile, b its partitioned peer, c isolated, all on `left`; d on `right` */
 
 struct world {
     struct netswitch *s;
@@ -38,8 +40,13 @@ static inline struct port *world_port(struct bridge *b, const char *name, uint32
 static inline void world_init(struct world *w)
 {
     *w = (struct world){.s = switch_new(7), .now = 1};
-    w->left = bridge_new(w->s, "left", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"}, NULL);
-    w->right = bridge_new(w->s, "right", &(struct bridge_options){.subnet4 = "10.2.0.0/24", .subnet6 = "fd00:2::/64", .mtu = 1300}, NULL);
+    w->left = bridge_new(
+        w->s, "left", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"},
+        NULL);
+    w->right = bridge_new(
+        w->s, "right",
+        &(struct bridge_options){.subnet4 = "10.2.0.0/24", .subnet6 = "fd00:2::/64", .mtu = 1300},
+        NULL);
     w->ports[0] = world_port(w->left, "a", 1);
     w->ports[1] = world_port(w->left, "b", 2);
     w->ports[2] = world_port(w->left, "c", 3);
@@ -48,7 +55,8 @@ static inline void world_init(struct world *w)
     w->uplink = bridge_uplink_start(w->left, true, w);
 }
 
-/* Empties all outlets. From `a` nothing may reach b or c, over no way: their queues must be empty unless they sent. */
+/* Empties all outlets. From `a` nothing may reach b or c, over no way: their queues must be empty
+ * unless they sent. */
 static inline void world_drain(struct world *w, bool only_a_sent)
 {
     struct frame f;

@@ -153,7 +153,8 @@ static inline struct frame lab_take_packet(struct port *p, struct packet *ret)
     return f;
 }
 
-/* Answers the ARP request or neighbour solicitation that waits for `p`, which must be about its own address. */
+/* Answers the ARP request or neighbour solicitation that waits for `p`, which must be about its own
+ * address. */
 static inline void lab_answer(struct port *p, int64_t now)
 {
     struct frame f = lab_take(p);

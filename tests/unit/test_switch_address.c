@@ -40,7 +40,9 @@ static void members_are_numbered(void **state)
 {
     (void)state;
     struct netswitch *s = switch_new(1);
-    struct bridge *b = bridge_new(s, "lan", &(struct bridge_options){.subnet4 = "10.9.0.0/24", .subnet6 = "fd00:1::/64"}, NULL);
+    struct bridge *b = bridge_new(
+        s, "lan", &(struct bridge_options){.subnet4 = "10.9.0.0/24", .subnet6 = "fd00:1::/64"},
+        NULL);
     struct member_info info;
     port_describe(lab_port(b, "a"), &info);
     assert_string_equal(info.ip4, "10.9.0.10");
@@ -53,12 +55,14 @@ static void members_are_numbered(void **state)
     port_describe(lab_port(b, "a"), &info); /* a name keeps its number */
     assert_string_equal(info.ip4, "10.9.0.10");
     assert_ptr_equal(bridge_member_at(b, 2), bridge_find(b, "a")); /* but joins last */
-    struct bridge *small = bridge_new(s, "small", &(struct bridge_options){.subnet4 = "10.8.0.0/28", .mtu = 576}, NULL);
+    struct bridge *small = bridge_new(
+        s, "small", &(struct bridge_options){.subnet4 = "10.8.0.0/28", .mtu = 576}, NULL);
     port_describe(lab_port(small, "a"), &info);
     assert_string_equal(info.ip4, "10.8.0.2");
     assert_string_equal(info.ip6, ""); /* no IPv6 below 1280 */
-    static const struct member_request many[13] = {{"1", 0}, {"2", 0}, {"3", 0}, {"4", 0}, {"5", 0},
-        {"6", 0}, {"7", 0}, {"8", 0}, {"9", 0}, {"10", 0}, {"11", 0}, {"12", 0}, {"13", 0}};
+    static const struct member_request many[13] = {
+        {"1", 0}, {"2", 0}, {"3", 0},  {"4", 0},  {"5", 0},  {"6", 0}, {"7", 0},
+        {"8", 0}, {"9", 0}, {"10", 0}, {"11", 0}, {"12", 0}, {"13", 0}};
     _cleanup_err_ struct err e = ERR_INIT;
     assert_int_equal(bridge_attach(small, many, 13, NULL, &e), -1);
     assert_string_equal(e.message, "the subnet of bridge `small` is full");
@@ -73,8 +77,10 @@ static void membership_belongs_to_a_vm(void **state)
     struct netswitch *s = switch_new(1);
     struct bridge *b = lab_bridge(s, "lan", false);
     _cleanup_err_ struct err e = ERR_INIT;
-    assert_int_equal(bridge_attach(b, &(struct member_request){"a", 0}, 1, NULL, NULL), 0); /* nobody yet */
-    assert_int_equal(bridge_attach(b, &(struct member_request){"a", 5}, 1, NULL, NULL), 0); /* here it is */
+    assert_int_equal(bridge_attach(b, &(struct member_request){"a", 0}, 1, NULL, NULL),
+                     0); /* nobody yet */
+    assert_int_equal(bridge_attach(b, &(struct member_request){"a", 5}, 1, NULL, NULL),
+                     0); /* here it is */
     assert_int_equal(bridge_attach(b, &(struct member_request){"a", 5}, 1, NULL, NULL), 0);
     assert_int_equal(bridge_attach(b, &(struct member_request){"a", 6}, 1, NULL, &e), -1);
     assert_string_equal(e.message, "another VM named `a` is a member of bridge `lan`");
@@ -104,7 +110,9 @@ static void subnets_are_checked(void **state)
         {NULL, "fd00:7::/64", "subnet `fd00:7::/64` overlaps that of bridge `wide`"},
     };
     struct netswitch *s = switch_new(1);
-    assert_non_null(bridge_new(s, "wide", &(struct bridge_options){.subnet4 = "10.9.0.0/16", .subnet6 = "fd00:7::/64"}, NULL));
+    assert_non_null(bridge_new(
+        s, "wide", &(struct bridge_options){.subnet4 = "10.9.0.0/16", .subnet6 = "fd00:7::/64"},
+        NULL));
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         _cleanup_err_ struct err e = ERR_INIT;
         struct bridge_options o = {.subnet4 = cases[i].four, .subnet6 = cases[i].six};
@@ -116,7 +124,8 @@ static void subnets_are_checked(void **state)
     assert_string_equal(e.message, "mtu must be 68 to 65535, not 67");
     /* a numbered bridge steps aside for one with its subnet */
     struct bridge_info info;
-    assert_non_null(bridge_new(s, "mine", &(struct bridge_options){.subnet4 = "10.73.74.0/24"}, NULL));
+    assert_non_null(
+        bridge_new(s, "mine", &(struct bridge_options){.subnet4 = "10.73.74.0/24"}, NULL));
     bridge_describe(lab_bridge(s, "lan", false), &info);
     assert_string_equal(info.subnet4, "10.73.75.0/24");
     switch_free(s);
@@ -125,8 +134,8 @@ static void subnets_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers_and_subnets),        cmocka_unit_test(macs),
-        cmocka_unit_test(members_are_numbered),       cmocka_unit_test(membership_belongs_to_a_vm),
+        cmocka_unit_test(numbers_and_subnets),  cmocka_unit_test(macs),
+        cmocka_unit_test(members_are_numbered), cmocka_unit_test(membership_belongs_to_a_vm),
         cmocka_unit_test(subnets_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,7 +74,9 @@ static void the_format_is_classic_pcap(void **state)
     struct capture *ns = capture(l, NULL, (struct capture_options){.nanoseconds = true});
     lab_send(l->p[0], l->p[1], 60, 7, 123456789);
     assert_int_equal(take(us, bytes, sizeof(bytes)), 24 + 16 + 60);
-    assert_memory_equal(bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\0\0\0\0\0\0\0\0\x0d\x00\x01\x00\x01\x00\x00\x00", 24);
+    assert_memory_equal(
+        bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00\0\0\0\0\0\0\0\0\x0d\x00\x01\x00\x01\x00\x00\x00",
+        24);
     uint32_t record[4];
     memcpy(record, bytes + 24, 16);
     assert_int_equal(record[0], 1700000000);
@@ -96,9 +98,9 @@ static void points(void **state)
     struct capture *nic = capture(l, l->p[0], (struct capture_options){0});
     struct impairment loss = {.from = "a", .to = "b", .set = IMPAIR_LOSS, .loss = 100};
     assert_int_equal(impair_set(l->b, &loss, NULL), 0);
-    lab_send(l->p[0], NULL, 60, 1, 0);         /* to b: lost; to c: delivered */
-    lab_send(l->p[1], l->p[0], 60, 2, 0);      /* delivered */
-    lab_send(l->p[1], l->p[2], 60, 3, 0);      /* delivered, not a's business */
+    lab_send(l->p[0], NULL, 60, 1, 0);    /* to b: lost; to c: delivered */
+    lab_send(l->p[1], l->p[0], 60, 2, 0); /* delivered */
+    lab_send(l->p[1], l->p[2], 60, 3, 0); /* delivered, not a's business */
     assert_int_equal(count_records(sent), 3);
     assert_int_equal(count_records(delivered), 3);
     assert_int_equal(count_records(nic), 2);
@@ -107,7 +109,8 @@ static void points(void **state)
 static void filters_are_libpcaps(void **state)
 {
     struct lab *l = *state;
-    struct capture *c = capture(l, NULL, (struct capture_options){.filter = "ether proto 0x88b6 and greater 100"});
+    struct capture *c =
+        capture(l, NULL, (struct capture_options){.filter = "ether proto 0x88b6 and greater 100"});
     struct capture_stats stats;
     lab_send(l->p[0], l->p[1], 60, 1, 0);
     lab_send(l->p[0], l->p[1], 200, 2, 0);
@@ -164,8 +167,10 @@ static void they_end_with_what_they_belong_to(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_format_is_classic_pcap),     TEST(points),
-        TEST(filters_are_libpcaps),           TEST(a_full_buffer_drops_and_counts),
+        TEST(the_format_is_classic_pcap),
+        TEST(points),
+        TEST(filters_are_libpcaps),
+        TEST(a_full_buffer_drops_and_counts),
         TEST(they_end_with_what_they_belong_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

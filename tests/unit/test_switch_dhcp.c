@@ -12,7 +12,8 @@ static int setup(void **state)
 {
     struct lab *l = xnew0(struct lab);
     l->s = switch_new(1);
-    l->b = bridge_new(l->s, "lan", &(struct bridge_options){.subnet4 = "10.9.0.0/28", .mtu = 1400}, NULL);
+    l->b = bridge_new(l->s, "lan", &(struct bridge_options){.subnet4 = "10.9.0.0/28", .mtu = 1400},
+                      NULL);
     l->a = lab_port(l->b, "a");
     l->c = lab_port(l->b, "c");
     *state = l;
@@ -34,8 +35,8 @@ struct answer {
     uint8_t options[256][64], sizes[256];
 };
 
-static void send_dhcp(struct port *from, const uint8_t mac[6], uint8_t type, uint32_t wanted, uint32_t client,
-                      int64_t now)
+static void send_dhcp(struct port *from, const uint8_t mac[6], uint8_t type, uint32_t wanted,
+                      uint32_t client, int64_t now)
 {
     uint8_t udp[8 + 240 + 32] = {0}, *at = udp + 8 + 240;
     struct ip source = ip4_of(client), everybody = ip4_of(UINT32_MAX);
@@ -153,7 +154,8 @@ static void given_back_and_declined(void **state)
     struct lab *l = *state;
     struct answer a;
     uint8_t one[6] = {2, 0, 0, 0, 0, 1}, two[6] = {2, 0, 0, 0, 0, 2};
-    send_dhcp(l->a, one, REQUEST, 0x0a09000e, 0, 0); /* after a restart of ours, say: granted if it fits */
+    send_dhcp(l->a, one, REQUEST, 0x0a09000e, 0,
+              0); /* after a restart of ours, say: granted if it fits */
     assert_true(take_answer(l->a, &a));
     assert_int_equal(a.type, ACK);
     send_dhcp(l->a, one, RELEASE, 0, 0x0a09000e, 1);
@@ -175,7 +177,8 @@ static void routes_and_uplink_are_told(void **state)
 {
     struct lab *l = *state;
     struct answer a;
-    struct bridge *other = bridge_new(l->s, "other", &(struct bridge_options){.subnet4 = "10.128.0.0/9"}, NULL);
+    struct bridge *other =
+        bridge_new(l->s, "other", &(struct bridge_options){.subnet4 = "10.128.0.0/9"}, NULL);
     assert_int_equal(bridge_route(other, &l->b, 1, NULL), 0);
     send_dhcp(l->a, l->a->mac, DISCOVER, 0, 0, 0);
     assert_true(take_answer(l->a, &a));
@@ -210,8 +213,8 @@ static void garbage_is_ignored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(members_get_their_own),      TEST(others_get_leases_from_the_top),
-        TEST(given_back_and_declined),    TEST(routes_and_uplink_are_told),
+        TEST(members_get_their_own),   TEST(others_get_leases_from_the_top),
+        TEST(given_back_and_declined), TEST(routes_and_uplink_are_told),
         TEST(garbage_is_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,8 +22,11 @@ static int setup(void **state)
 {
     struct lab *l = xnew0(struct lab);
     l->s = switch_new(1);
-    l->lan = bridge_new(l->s, "lan", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"}, NULL);
-    l->net = bridge_new(l->s, "net", &(struct bridge_options){.subnet4 = "10.2.0.0/24", .mtu = 1000}, NULL);
+    l->lan = bridge_new(
+        l->s, "lan", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"},
+        NULL);
+    l->net = bridge_new(l->s, "net",
+                        &(struct bridge_options){.subnet4 = "10.2.0.0/24", .mtu = 1000}, NULL);
     l->web = member(l->lan, "web", 1);
     l->db = member(l->lan, "db", 2);
     member(l->net, "web", 1);
@@ -61,7 +64,8 @@ static size_t make_query(uint8_t *to, const char *name, uint16_t type)
 }
 
 /* rcode, or -1 for "not ours"; the first record's data goes to `data`. */
-static int ask(const struct port *viewer, const char *name, uint16_t type, unsigned *ret_count, uint8_t *data)
+static int ask(const struct port *viewer, const char *name, uint16_t type, unsigned *ret_count,
+               uint8_t *data)
 {
     uint8_t query[512], answer[DNS_ANSWER_MAX];
     size_t question = make_query(query, name, type), size;
@@ -90,7 +94,8 @@ static void names_are_those_of_the_hosts_file(void **state)
     assert_int_equal(ask(l->web, "DB.Lan", 28, &count, data), 0);
     assert_int_equal(count, 1);
     assert_int_equal(data[15], 11);
-    assert_int_equal(ask(l->web, "web", 1, &count, data), 0); /* bare: the first bridge that both share */
+    assert_int_equal(ask(l->web, "web", 1, &count, data),
+                     0); /* bare: the first bridge that both share */
     assert_memory_equal(data, "\x0a\x01\x00\x0a", 4);
     assert_int_equal(ask(l->web, "web.net", 1, &count, data), 0);
     assert_memory_equal(data, "\x0a\x02\x00\x0a", 4);
@@ -103,9 +108,20 @@ static void names_are_those_of_the_hosts_file(void **state)
     assert_int_equal(ask(l->other, "web", 1, &count, data), 0);
     assert_memory_equal(data, "\x0a\x02\x00\x0a", 4);
     assert_int_equal(ask(l->web, "11.0.1.10.in-addr.arpa", 12, &count, data), 0);
-    assert_memory_equal(data, "\x02" "db\x03" "lan", 8);
-    assert_int_equal(ask(l->web, "b.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa", 12, &count, data), 0);
-    assert_memory_equal(data, "\x02" "db\x03" "lan", 8);
+    assert_memory_equal(data,
+                        "\x02"
+                        "db\x03"
+                        "lan",
+                        8);
+    assert_int_equal(ask(l->web,
+                         "b.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa",
+                         12, &count, data),
+                     0);
+    assert_memory_equal(data,
+                        "\x02"
+                        "db\x03"
+                        "lan",
+                        8);
     assert_int_equal(bridge_detach(l->lan, "db", NULL), 0);
     assert_int_equal(ask(l->web, "db.lan", 1, &count, data), -1);
 }
@@ -115,15 +131,18 @@ static void plans_say_the_same(void **state)
     struct lab *l = *state;
     struct guest_plan plan;
     plan_make(l->s, 1, &plan);
-    assert_string_equal(plan.hosts,
-                        "10.1.0.10 web.lan web\n10.1.0.11 db.lan db\n10.2.0.10 web.net\n10.2.0.11 other.net other\n"
-                        "fd00:1::a web.lan web\nfd00:1::b db.lan db\n");
+    assert_string_equal(
+        plan.hosts,
+        "10.1.0.10 web.lan web\n10.1.0.11 db.lan db\n10.2.0.10 web.net\n10.2.0.11 other.net other\n"
+        "fd00:1::a web.lan web\nfd00:1::b db.lan db\n");
     assert_string_equal(plan.resolv_conf, "search lan net\nnameserver 10.1.0.1\n");
     assert_int_equal(plan.nic_count, 2);
     assert_int_equal(plan.nics[0].route_count, 0);
     assert_int_equal(plan.nics[1].mtu, 1000);
     guest_plan_done(&plan);
-    struct bridge *far = bridge_new(l->s, "far", &(struct bridge_options){.subnet4 = "10.3.0.0/24", .subnet6 = "fd00:3::/64"}, NULL);
+    struct bridge *far = bridge_new(
+        l->s, "far", &(struct bridge_options){.subnet4 = "10.3.0.0/24", .subnet6 = "fd00:3::/64"},
+        NULL);
     struct bridge *both[2] = {far, l->net};
     assert_int_equal(bridge_route(l->lan, both, 2, NULL), 0);
     plan_make(l->s, 1, &plan); /* it is in `net` itself: no route there */
@@ -357,10 +376,14 @@ static void large_answers_in_segments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(names_are_those_of_the_hosts_file), TEST(plans_say_the_same),
-        TEST(malformed_queries),                 TEST(over_udp),
-        TEST(others_are_relayed),                TEST(over_tcp),
-        TEST(lost_segments_are_sent_again),      TEST(large_answers_in_segments),
+        TEST(names_are_those_of_the_hosts_file),
+        TEST(plans_say_the_same),
+        TEST(malformed_queries),
+        TEST(over_udp),
+        TEST(others_are_relayed),
+        TEST(over_tcp),
+        TEST(lost_segments_are_sent_again),
+        TEST(large_answers_in_segments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -267,12 +267,12 @@ static void ready_outlets_come_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(learns_and_floods),           TEST(flooding_shares_the_bytes),
-        TEST(addresses_age_and_move),      TEST(a_full_table_floods),
-        TEST(limits_of_length),            TEST(bytes_pass_untouched),
-        TEST(only_pause_is_consumed),      TEST(a_slow_port_drops_the_newest),
-        TEST(links_down_pass_nothing),     TEST(counters_restart_at_connect),
-        TEST(batches_leave_as_one_piece),  TEST(ready_outlets_come_once),
+        TEST(learns_and_floods),          TEST(flooding_shares_the_bytes),
+        TEST(addresses_age_and_move),     TEST(a_full_table_floods),
+        TEST(limits_of_length),           TEST(bytes_pass_untouched),
+        TEST(only_pause_is_consumed),     TEST(a_slow_port_drops_the_newest),
+        TEST(links_down_pass_nothing),    TEST(counters_restart_at_connect),
+        TEST(batches_leave_as_one_piece), TEST(ready_outlets_come_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct frame arp_request(const struct port *from, const struct ip *source, const struct ip *target)
+static struct frame arp_request(const struct port *from, const struct ip *source,
+                                const struct ip *target)
 {
     struct frame f = frame_new(42);
     memset(f.data, 0, 42);
@@ -189,7 +190,8 @@ static void a_raw_bridge_has_none(void **state)
     struct ip own = lab_ip_of(p, 4);
     lab_send_ip(p, &own, &raw->gateway->ip4, PROTOCOL_ICMP4, icmp, 8, 0);
     assert_int_equal(lab_drain(p), 0);
-    struct bridge *some = bridge_new(l->s, "some", &(struct bridge_options){.raw = true, .dhcp = TOGGLE_ON}, NULL);
+    struct bridge *some =
+        bridge_new(l->s, "some", &(struct bridge_options){.raw = true, .dhcp = TOGGLE_ON}, NULL);
     p = lab_port(some, "a");
     own = lab_ip_of(p, 4);
     lab_send_ip(p, &own, &some->gateway->ip4, PROTOCOL_ICMP4, icmp, 8, 0);
@@ -200,14 +202,10 @@ static void a_raw_bridge_has_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(answers_arp),
-        TEST(answers_neighbour_solicitations),
-        TEST(answers_echo),
-        TEST(refuses_what_nobody_serves),
-        TEST(keeps_its_address),
-        TEST(isolation_includes_it_and_partitions_do_not),
-        TEST(impairments_name_it),
-        TEST(a_raw_bridge_has_none),
+        TEST(answers_arp),         TEST(answers_neighbour_solicitations),
+        TEST(answers_echo),        TEST(refuses_what_nobody_serves),
+        TEST(keeps_its_address),   TEST(isolation_includes_it_and_partitions_do_not),
+        TEST(impairments_name_it), TEST(a_raw_bridge_has_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static void impair(struct lab *l, struct impairment rule)
     assert_int_equal(impair_set(l->b, &rule, NULL), 0);
 }
 
-/* Sends frames 0…n-1 from a to b, one per millisecond from `now`, and lists which arrived at once. */
+/* Sends frames 0…n-1 from a to b, one per millisecond from `now`, and lists which arrived at once.
+ */
 static unsigned send_many(struct lab *l, uint32_t n, int64_t now, bool *arrived)
 {
     unsigned count = 0;
@@ -110,7 +111,8 @@ static void matching_rules_all_apply(void **state)
     unsigned n = send_many(l, 20000, 0, arrived); /* 1/16 = 1250; the seed makes it exact */
     assert_in_range(n, 1100, 1400);
     impair_reset(l->b, 0);
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 1 * MS});
+    impair(l,
+           (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 1 * MS});
     impair(l, (struct impairment){.from = "a", .set = IMPAIR_LATENCY, .latency = 2 * MS});
     impair(l, (struct impairment){.to = "b", .set = IMPAIR_LATENCY, .latency = 4 * MS});
     impair(l, (struct impairment){.set = IMPAIR_LATENCY, .latency = 8 * MS});
@@ -129,7 +131,8 @@ static void matching_rules_all_apply(void **state)
 static void one_way_means_one_way(void **state)
 {
     struct lab *l = *state;
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 5 * MS});
+    impair(l,
+           (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 5 * MS});
     lab_send(l->p[1], l->p[0], 60, 1, 0);
     assert_int_equal(lab_receive(l->p[0]), 1);
     lab_send(l->p[0], l->p[2], 60, 2, 0);
@@ -142,7 +145,8 @@ static void jitter_stays_in_bounds_and_in_order(void **state)
 {
     struct lab *l = *state;
     int64_t least = INT64_MAX, most = 0;
-    impair(l, (struct impairment){.set = IMPAIR_LATENCY | IMPAIR_JITTER, .latency = 20 * MS, .jitter = 5 * MS});
+    impair(l, (struct impairment){
+                  .set = IMPAIR_LATENCY | IMPAIR_JITTER, .latency = 20 * MS, .jitter = 5 * MS});
     for (uint32_t i = 0; i < 2000; i++) { /* far apart: order can't push them */
         int64_t sent = i * 100 * MS;
         lab_send(l->p[0], l->p[1], 60, i, sent);
@@ -183,7 +187,8 @@ static void jitter_never_goes_below_zero(void **state)
 static void rate_is_a_serial_queue(void **state)
 {
     struct lab *l = *state;
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_RATE, .rate = 8000000}); /* 1 byte/us */
+    impair(l, (struct impairment){
+                  .from = "a", .to = "b", .set = IMPAIR_RATE, .rate = 8000000}); /* 1 byte/us */
     for (uint32_t i = 0; i < 100; i++)
         lab_send(l->p[0], l->p[1], 1000, i, 0);
     /* the queue is max(64 KiB, 200 ms = 200000 bytes) */
@@ -306,7 +311,8 @@ static void corruption_flips_one_bit_behind_the_header(void **state)
 static void reordered_frames_skip_latency(void **state)
 {
     struct lab *l = *state;
-    impair(l, (struct impairment){.set = IMPAIR_LATENCY | IMPAIR_REORDER, .latency = 10 * MS, .reorder = 25});
+    impair(l, (struct impairment){
+                  .set = IMPAIR_LATENCY | IMPAIR_REORDER, .latency = 10 * MS, .reorder = 25});
     unsigned early = 0;
     for (uint32_t i = 0; i < 1000; i++) {
         lab_send(l->p[0], l->p[1], 60, i, i * 1000);
@@ -356,7 +362,8 @@ static void changed_rules_affect_new_frames(void **state)
 static void reset_delivers_in_due_order(void **state)
 {
     struct lab *l = *state;
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 100 * MS});
+    impair(l,
+           (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LATENCY, .latency = 100 * MS});
     impair(l, (struct impairment){.from = "c", .set = IMPAIR_LATENCY, .latency = 50 * MS});
     assert_int_equal(bridge_isolate(l->b, "c", true, NULL), 0);
     assert_int_equal(bridge_isolate(l->b, "c", false, NULL), 0);
@@ -386,9 +393,15 @@ static void held_frames_are_bounded(void **state)
 static void rules_are_merged_and_listed(void **state)
 {
     struct lab *l = *state;
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LOSS | IMPAIR_RATE, .loss = 1.5, .rate = 1000});
+    impair(
+        l,
+        (struct impairment){
+            .from = "a", .to = "b", .set = IMPAIR_LOSS | IMPAIR_RATE, .loss = 1.5, .rate = 1000});
     impair(l, (struct impairment){.from = GATEWAY_NAME, .set = IMPAIR_LATENCY, .latency = 7});
-    impair(l, (struct impairment){.from = "a", .to = "b", .set = IMPAIR_LOSS | IMPAIR_CORRUPT, .loss = 0, .corrupt = 2});
+    impair(
+        l,
+        (struct impairment){
+            .from = "a", .to = "b", .set = IMPAIR_LOSS | IMPAIR_CORRUPT, .loss = 0, .corrupt = 2});
     struct impairment rule;
     assert_int_equal(impair_get(l->b, 0, &rule), 0);
     assert_string_equal(rule.from, "a");
@@ -412,7 +425,8 @@ static void nonsense_is_refused(void **state)
     } cases[] = {
         {{.set = IMPAIR_LOSS, .loss = 101}, "loss must be 0 to 100 percent, not 101"},
         {{.set = IMPAIR_LOSS, .loss = -0.5}, "loss must be 0 to 100 percent, not -0.5"},
-        {{.set = IMPAIR_CORRUPT, .corrupt = __builtin_nan("")}, "corrupt must be 0 to 100 percent, not nan"},
+        {{.set = IMPAIR_CORRUPT, .corrupt = __builtin_nan("")},
+         "corrupt must be 0 to 100 percent, not nan"},
         {{.set = IMPAIR_LATENCY, .latency = -1}, "latency must not be negative"},
         {{.from = "a", .to = "a", .set = IMPAIR_LOSS, .loss = 1}, "from and to are both `a`"},
         {{.from = "x", .set = IMPAIR_LOSS, .loss = 1}, "`x` is not a member of bridge `lan`"},

@@ -148,7 +148,8 @@ static void cuts_catch_held_frames(void **state)
     assert_int_equal(l->b->held_bytes, 0);
 }
 
-/* A guest that forges whatever it likes: source addresses, the victim's included, and every destination. */
+/* A guest that forges whatever it likes: source addresses, the victim's included, and every
+ * destination. */
 static void no_address_gets_around_a_cut(void **state)
 {
     struct lab *l = *state;
@@ -166,10 +167,14 @@ static void no_address_gets_around_a_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(symmetric),          TEST(directional),
-        TEST(names_before_members), TEST(everybody),
-        TEST(detach_keeps_only_symmetric_ones), TEST(isolation_cuts_all),
-        TEST(cuts_catch_held_frames), TEST(no_address_gets_around_a_cut),
+        TEST(symmetric),
+        TEST(directional),
+        TEST(names_before_members),
+        TEST(everybody),
+        TEST(detach_keeps_only_symmetric_ones),
+        TEST(isolation_cuts_all),
+        TEST(cuts_catch_held_frames),
+        TEST(no_address_gets_around_a_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ static int setup(void **state)
     l->loop = loop_new();
     l->n = network_start(l->loop, -1, NULL);
     assert_non_null(l->n);
-    assert_int_equal(network_bridge_new(l->n, "lan", &(struct bridge_options){.raw = true}, &l->lan, NULL), 0);
+    assert_int_equal(
+        network_bridge_new(l->n, "lan", &(struct bridge_options){.raw = true}, &l->lan, NULL), 0);
     assert_int_equal(network_attach(l->n, l->lan.id, members, 2, l->info, NULL), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(network_connect(l->n, l->lan.id, members[i].name, &l->fd[i], NULL), 0);
@@ -178,6 +179,33 @@ static void reconnecting_replaces(void **state)
     free(members);
 }
 
+static void a_detached_nic_can_come_back(void **state)
+{
+    struct lab *l = *state;
+    struct bridge_stats stats;
+    struct member_info info;
+    assert_int_equal(network_detach(l->n, l->lan.id, "a", NULL), 0);
+    send_frame(l, 0, 60, 1);
+    do
+        assert_int_equal(network_bridge_stats(l->n, l->lan.id, &stats, NULL), 0);
+    while (!stats.dropped_link);
+    assert_int_equal(network_set_link(l->n, l->lan.id, "a", true, NULL), -1);
+    assert_int_equal(
+        network_attach(l->n, l->lan.id, &(struct member_request){"a", 1}, 1, &info, NULL), 0);
+    assert_memory_equal(info.mac, l->info[0].mac, MAC_SIZE);
+    assert_true(info.connected); /* the device was never unplugged */
+    send_frame(l, 0, 60, 2);
+    expect_frame(l, 1, 60, 2);
+    assert_int_equal(network_set_link(l->n, l->lan.id, "a", false, NULL), 0);
+    send_frame(l, 1, 60, 3);
+    do
+        assert_int_equal(network_bridge_stats(l->n, l->lan.id, &stats, NULL), 0);
+    while (stats.frames < 2);
+    assert_int_equal(network_set_link(l->n, l->lan.id, "a", true, NULL), 0);
+    send_frame(l, 1, 60, 4);
+    expect_frame(l, 0, 60, 4);
+}
+
 static void captures_stream(void **state)
 {
     struct lab *l = *state;
@@ -186,7 +214,9 @@ static void captures_stream(void **state)
     uint8_t header[24], record[16], frame[2000];
     struct capture_stats stats;
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    assert_int_equal(network_capture(l->n, l->lan.id, NULL, &(struct capture_options){0}, pipes[1], &id, NULL), 0);
+    assert_int_equal(
+        network_capture(l->n, l->lan.id, NULL, &(struct capture_options){0}, pipes[1], &id, NULL),
+        0);
     close(pipes[1]);
     assert_int_equal(read_full(pipes[0], header, 24), 24);
     assert_memory_equal(header, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00", 8);
@@ -220,7 +250,8 @@ static void bridges_are_saved_and_loaded(void **state)
     assert_int_equal(network_isolate(l->n, l->lan.id, "b", true, NULL), 0);
     assert_int_equal(network_bridge_save(l->n, l->lan.id, &saved, NULL), 0);
     static const struct member_request vms[2] = {{"b", 12}, {"a", 11}};
-    assert_int_equal(network_bridge_load(l->n, buf_head(&saved), saved.len, vms, 2, &info, NULL), 0);
+    assert_int_equal(network_bridge_load(l->n, buf_head(&saved), saved.len, vms, 2, &info, NULL),
+                     0);
     assert_int_not_equal(info.id, l->lan.id);
     assert_string_equal(info.subnet4, l->lan.subnet4);
     struct member_info *members;
@@ -238,7 +269,8 @@ static void bridges_are_saved_and_loaded(void **state)
     assert_true(rules[0].loss == 12.5);
     impairments_free(rules, count);
     for (size_t cut = 0; cut < saved.len; cut++)
-        assert_int_equal(network_bridge_load(l->n, buf_head(&saved), cut, NULL, 0, &info, NULL), -1);
+        assert_int_equal(network_bridge_load(l->n, buf_head(&saved), cut, NULL, 0, &info, NULL),
+                         -1);
 }
 
 static void guests_get_a_plan(void **state)
@@ -247,7 +279,10 @@ static void guests_get_a_plan(void **state)
     struct bridge_info net;
     struct guest_plan plan;
     static const struct member_request a = {"a", 1};
-    assert_int_equal(network_bridge_new(l->n, "net", &(struct bridge_options){.subnet4 = "10.9.0.0/24"}, &net, NULL), 0);
+    assert_int_equal(network_bridge_new(l->n, "net",
+                                        &(struct bridge_options){.subnet4 = "10.9.0.0/24"}, &net,
+                                        NULL),
+                     0);
     assert_int_equal(network_attach(l->n, net.id, &a, 1, NULL, NULL), 0);
     assert_int_equal(network_guest_plan(l->n, 1, &plan, NULL), 0);
     assert_int_equal(plan.nic_count, 2);
@@ -281,6 +316,7 @@ int main(void)
         TEST(latency_by_the_clock),
         TEST(errors_come_with_their_hint),
         TEST(reconnecting_replaces),
+        TEST(a_detached_nic_can_come_back),
         TEST(captures_stream),
         TEST(bridges_are_saved_and_loaded),
         TEST(guests_get_a_plan),

@@ -10,8 +10,13 @@ static int setup(void **state)
 {
     struct lab *l = xnew0(struct lab);
     l->s = switch_new(1);
-    l->left = bridge_new(l->s, "left", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"}, NULL);
-    l->right = bridge_new(l->s, "right", &(struct bridge_options){.subnet4 = "10.2.0.0/24", .subnet6 = "fd00:2::/64", .mtu = 1300}, NULL);
+    l->left = bridge_new(
+        l->s, "left", &(struct bridge_options){.subnet4 = "10.1.0.0/24", .subnet6 = "fd00:1::/64"},
+        NULL);
+    l->right = bridge_new(
+        l->s, "right",
+        &(struct bridge_options){.subnet4 = "10.2.0.0/24", .subnet6 = "fd00:2::/64", .mtu = 1300},
+        NULL);
     l->a = lab_port(l->left, "a");
     l->z = lab_port(l->left, "z");
     l->b = lab_port(l->right, "b");
@@ -80,7 +85,8 @@ static void send_ttl(struct lab *l, const struct ip *to, uint8_t ttl)
     f.data[ETHERNET_SIZE + (to->family == 6 ? 7 : 8)] = ttl;
     if (to->family == 4) {
         put16(f.data + ETHERNET_SIZE + 10, 0);
-        put16(f.data + ETHERNET_SIZE + 10, checksum_fold(checksum_add(0, f.data + ETHERNET_SIZE, 20)));
+        put16(f.data + ETHERNET_SIZE + 10,
+              checksum_fold(checksum_add(0, f.data + ETHERNET_SIZE, 20)));
     }
     packet_seal(f);
     ethernet_fill(f, l->left->gateway->mac, l->a->mac);
@@ -181,7 +187,8 @@ static void fragments_and_reports_size(void **state)
 static void is_not_transitive_and_can_be_undone(void **state)
 {
     struct lab *l = *state;
-    struct bridge *far = bridge_new(l->s, "far", &(struct bridge_options){.subnet4 = "10.3.0.0/24"}, NULL);
+    struct bridge *far =
+        bridge_new(l->s, "far", &(struct bridge_options){.subnet4 = "10.3.0.0/24"}, NULL);
     struct port *f = lab_port(far, "f");
     struct ip to = lab_ip_of(f, 4), b = lab_ip_of(l->b, 4);
     assert_int_equal(bridge_route(l->right, &far, 1, NULL), 0);

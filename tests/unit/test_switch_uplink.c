@@ -1,4 +1,5 @@
-/* The uplink, from the broker to libslirp and back, with this test as the guest `a` and as the servers on the host. */
+/* The uplink, from the broker to libslirp and back, with this test as the guest `a` and as the
+ * servers on the host. */
 #include "unit.h"
 
 #include <arpa/inet.h>
@@ -45,8 +46,12 @@ static int setup(void **state)
     l->loop = loop_new();
     l->n = network_start(l->loop, uplink_broker_connect(l->broker, NULL), NULL);
     assert_non_null(l->n);
-    assert_int_equal(network_bridge_new(l->n, "lan", &(struct bridge_options){.subnet4 = "10.9.0.0/24"}, &l->lan, NULL), 0);
-    assert_int_equal(network_attach(l->n, l->lan.id, &(struct member_request){"a", 1}, 1, &l->a, NULL), 0);
+    assert_int_equal(network_bridge_new(l->n, "lan",
+                                        &(struct bridge_options){.subnet4 = "10.9.0.0/24"}, &l->lan,
+                                        NULL),
+                     0);
+    assert_int_equal(
+        network_attach(l->n, l->lan.id, &(struct member_request){"a", 1}, 1, &l->a, NULL), 0);
     assert_int_equal(network_connect(l->n, l->lan.id, "a", &l->fd, NULL), 0);
     struct timeval patience = {.tv_sec = 20};
     setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -159,7 +164,9 @@ static void udp_to_the_host_and_back(void **state)
     char text[16];
     uint16_t port = 0;
     _cleanup_close_ int server = host_socket(SOCK_DGRAM, "127.0.0.1", &port);
-    assert_int_equal(network_enable_uplink(l->n, l->lan.id, &(struct uplink_options){.host_loopback = true}, NULL), 0);
+    assert_int_equal(network_enable_uplink(l->n, l->lan.id,
+                                           &(struct uplink_options){.host_loopback = true}, NULL),
+                     0);
     find_gateway(l);
     send_udp(l, &l->gateway, port, "ping");
     assert_int_equal(recvfrom(server, text, sizeof(text), 0, (struct sockaddr *)&from, &size), 4);
@@ -216,7 +223,9 @@ static void ports_are_forwarded(void **state)
     assert_true(info->forwards[0].host > 0);
     assert_string_equal(info->forwards[0].bind, "127.0.0.1");
     assert_true(info->dns_count > 0);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(info->forwards[0].host), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(info->forwards[0].host),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     _cleanup_close_ int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
     struct frame f = receive_packet(l, &p);
@@ -230,14 +239,17 @@ static void ports_are_forwarded(void **state)
     struct bridge_info other;
     struct uplink_forward again = {.host = info->forwards[0].host, .guest = 1, .member = "b"};
     _cleanup_err_ struct err e = ERR_INIT;
-    assert_int_equal(network_bridge_new(l->n, "other", &(struct bridge_options){0}, &other, NULL), 0);
+    assert_int_equal(network_bridge_new(l->n, "other", &(struct bridge_options){0}, &other, NULL),
+                     0);
     options.forwards = &again;
     assert_int_equal(network_enable_uplink(l->n, other.id, &options, &e), -1);
     assert_string_equal(e.message, "forward: `b` is not a member of bridge `other`");
-    assert_int_equal(network_attach(l->n, other.id, &(struct member_request){"b", 2}, 1, NULL, NULL), 0);
+    assert_int_equal(
+        network_attach(l->n, other.id, &(struct member_request){"b", 2}, 1, NULL, NULL), 0);
     assert_int_equal(network_enable_uplink(l->n, other.id, &options, &e), -1);
     char message[128];
-    snprintf(message, sizeof(message), "forward: tcp port %u on 127.0.0.1: Address already in use", again.host);
+    snprintf(message, sizeof(message), "forward: tcp port %u on 127.0.0.1: Address already in use",
+             again.host);
     assert_string_equal(e.message, message);
     assert_null(network_uplink(l->n, other.id));
 }
@@ -304,21 +316,26 @@ static void questions_go_to_the_resolvers(void **state)
     char path[] = "/tmp/provium-unit-XXXXXX", text[512];
     uint16_t port = 53;
     int64_t now = 0;
-    int udp = host_socket(SOCK_DGRAM, "127.53.0.2", &port), tcp = host_socket(SOCK_STREAM, "127.53.0.2", &port);
+    int udp = host_socket(SOCK_DGRAM, "127.53.0.2", &port),
+        tcp = host_socket(SOCK_STREAM, "127.53.0.2", &port);
     if (udp < 0 || tcp < 0)
         skip(); /* port 53 is for the privileged */
     _cleanup_close_ int file = mkstemp(path);
-    static const char conf[] = "# comment\nnameserver 127.53.0.1\nnameserver\t127.53.0.2 \nnameserver bad\nsearch x\n";
+    static const char conf[] =
+        "# comment\nnameserver 127.53.0.1\nnameserver\t127.53.0.2 \nnameserver bad\nsearch x\n";
     assert_int_equal(write_full(file, conf, sizeof(conf) - 1), 0);
     struct relay *r = relay_new(path, on_answer, NULL);
     unlink(path);
     assert_int_equal(relay_resolver_count(r), 2);
-    static const uint8_t question[] = "\x00\x07\x00\x00\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01";
-    relay_ask(r, question, sizeof(question) - 1, now); /* nobody at the first: refused at once, or silent */
+    static const uint8_t question[] =
+        "\x00\x07\x00\x00\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01";
+    relay_ask(r, question, sizeof(question) - 1,
+              now); /* nobody at the first: refused at once, or silent */
     struct sockaddr_in from;
     socklen_t size = sizeof(from);
     ssize_t got;
-    while ((got = recvfrom(udp, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from, &size)) < 0)
+    while ((got = recvfrom(udp, text, sizeof(text), MSG_DONTWAIT, (struct sockaddr *)&from,
+                           &size)) < 0)
         pump(r, &now);
     assert_int_equal(got, sizeof(question) - 1 - 4);
     text[2] |= (char)0x80;
@@ -363,12 +380,9 @@ static void questions_go_to_the_resolvers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(udp_to_the_host_and_back),
-        TEST(the_hosts_loopback_is_closed_by_default),
-        TEST(ports_are_forwarded),
-        TEST(a_dead_helper_is_noticed),
-        cmocka_unit_test(without_a_broker),
-        cmocka_unit_test(questions_go_to_the_resolvers),
+        TEST(udp_to_the_host_and_back),     TEST(the_hosts_loopback_is_closed_by_default),
+        TEST(ports_are_forwarded),          TEST(a_dead_helper_is_noticed),
+        cmocka_unit_test(without_a_broker), cmocka_unit_test(questions_go_to_the_resolvers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
