@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "guest/network.h"
 #include "script/argument.h"
+#include "switch/plan.h"
 
 #define NIC_WAIT_NS (5 * NS_PER_S) /* for the guest to show a new interface */
 
@@ -30,7 +31,7 @@ int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e)
 {
     struct guest_plan plan = {0};
-    struct guest_nic_state *states = NULL;
+    struct guest_network_state state = {0};
     struct guest *guest;
     if (!s->network || !o->nic_count || vm_state(o->vm) != VM_BOOTED)
         return 0;
@@ -38,17 +39,21 @@ int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline
         return -1;
     int result = vm_guest(o->vm, "network", deadline, &guest, e);
     if (!result)
-        result = guest_configure_network(guest, &plan, NIC_WAIT_NS, &states, deadline, e);
-    for (size_t i = 0; !result && i < plan.nic_count; i++) {
-        if (states[i].found || plan.nics[i].raw)
+        result = guest_configure_network(guest, &plan, NIC_WAIT_NS, &state, deadline, e);
+    char line[512];
+    for (size_t i = 0; i < state.nic_count; i++) {
+        if (!state.nics[i].reason)
             continue;
-        char line[512];
         snprintf(line, sizeof(line), "%s: the NIC on bridge `%s` is not configured: %s", o->label, plan.nics[i].bridge_name,
-                 states[i].reason ? states[i].reason : "the guest shows no such interface");
+                 state.nics[i].reason);
         script_log(s, line);
     }
-    guest_nic_states_free(states, plan.nic_count);
-    guest_plan_free(&plan);
+    if (state.warning) {
+        snprintf(line, sizeof(line), "%s: network: %s", o->label, state.warning);
+        script_log(s, line);
+    }
+    guest_network_state_done(&state);
+    guest_plan_done(&plan);
     return result;
 }
 
