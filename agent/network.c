@@ -24,6 +24,7 @@
 #define DRIVER   "/sys/bus/virtio/drivers/virtio_net"
 #define IPV6     "/sys/module/ipv6"
 #define LOOPBACK 1 /* its index in every network namespace */
+#define ADD      (NLM_F_CREATE | NLM_F_EXCL)
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what follows, and the order of changes */
 static struct network_setting *owned;
@@ -110,7 +111,7 @@ static int set_link(int fd, uint32_t index, uint32_t mtu, bool up)
 
 static void put_address(struct netlink_request *r, const struct network_setting *s, bool add)
 {
-    struct ifaddrmsg *m = netlink_begin(r, add ? RTM_NEWADDR : RTM_DELADDR, add ? NLM_F_CREATE | NLM_F_EXCL : 0, sizeof(*m));
+    struct ifaddrmsg *m = netlink_begin(r, add ? RTM_NEWADDR : RTM_DELADDR, add ? ADD : 0, sizeof(*m));
     m->ifa_family = s->size == 4 ? AF_INET : AF_INET6;
     m->ifa_prefixlen = (uint8_t)s->prefix;
     m->ifa_index = s->index;
@@ -127,7 +128,7 @@ static void put_address(struct netlink_request *r, const struct network_setting 
 
 static void put_route(struct netlink_request *r, const struct network_setting *s, bool add)
 {
-    struct rtmsg *m = netlink_begin(r, add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_EXCL : 0, sizeof(*m));
+    struct rtmsg *m = netlink_begin(r, add ? RTM_NEWROUTE : RTM_DELROUTE, add ? ADD : 0, sizeof(*m));
     m->rtm_family = s->size == 4 ? AF_INET : AF_INET6;
     m->rtm_dst_len = (uint8_t)s->prefix;
     m->rtm_table = RT_TABLE_MAIN;

@@ -200,7 +200,7 @@ static void read_start(lua_State *L, int index, int64_t *ret_offset, bool *ret_f
     if (lua_type(L, -1) == LUA_TNUMBER && isfinite(lua_tonumber(L, -1))) {
         lua_Number n = trunc(lua_tonumber(L, -1));
         *ret_from_end = n < 0;
-        *ret_offset = (int64_t)fabs(n);
+        *ret_offset = (int64_t)n;
     } else if (lua_type(L, -1) == LUA_TSTRING && (!strcmp(lua_tostring(L, -1), "beginning") || !strcmp(lua_tostring(L, -1), "start"))) {
         *ret_from_end = false;
     } else if (lua_type(L, -1) != LUA_TSTRING || strcmp(lua_tostring(L, -1), "end")) {

@@ -31,17 +31,29 @@ static int free_port(const struct vm *vm)
     return -1;
 }
 
+/* Hands the descriptor over; *ret_number is its number in QEMU. A name given by getfd would not do: `stream` connects in
+ * a thread, where QEMU (7.2) knows no monitor and takes the text for a number (util/qemu-sockets.c, socket_get_fd). */
+static int pass_fd(struct vm *vm, int fd, char ret_number[static 16], int64_t deadline, struct err *e)
+{
+    json_t *reply = NULL;
+    if (qmp_call_fd(vm->qmp, "add-fd", json_object(), fd, deadline, &reply, e) < 0)
+        return -1;
+    snprintf(ret_number, 16, "%d", (int)json_integer_value(json_object_get(reply, "fd")));
+    json_decref(reply);
+    return 0;
+}
+
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e)
 {
-    char port[16];
+    char port[16], number[16];
     int index = free_port(vm);
     if (index < 0)
         return err_set(e, ENOSPC, "no free slot: at most %d NICs are hot-plugged; attach before boot", MACHINE_ROOT_PORTS);
     snprintf(port, sizeof(port), "rp%d", index);
-    if (qmp_call_fd(vm->qmp, "getfd", json_pack("{s:s}", "fdname", nic->id), nic->fd, deadline, NULL, e) < 0 ||
+    if (pass_fd(vm, nic->fd, number, deadline, e) < 0 ||
         qmp_call(vm->qmp, "netdev_add",
                  json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "type", "stream", "id", nic->id, "server", 0, "addr", "type",
-                           "fd", "str", nic->id), deadline, NULL, e) < 0)
+                           "fd", "str", number), deadline, NULL, e) < 0)
         return -1;
     if (qmp_call(vm->qmp, "device_add", device_properties(nic, port), deadline, NULL, e) < 0) {
         qmp_call(vm->qmp, "netdev_del", json_pack("{s:s}", "id", nic->id), deadline, NULL, NULL);

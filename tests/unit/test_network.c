@@ -213,7 +213,8 @@ static void addresses_and_routes(void **state)
         assert_true(net_has(f, "if_inet6", ADDRESS_A6 " "));
         assert_true(net_has(f, "if_inet6", " 40 00 82 ")); /* permanent, without detection of duplicates, not tentative */
         assert_true(net_has(f, "route", "a0\t00000000\t0100410A\t0003\t0\t0\t0\t00000000"));
-        assert_true(net_has(f, "ipv6_route", "fd000001000000000000000000000000 40 00000000000000000000000000000000 00 " GATEWAY_A6));
+        assert_true(net_has(f, "ipv6_route", "fd000001000000000000000000000000 40 00000000000000000000000000000000 00 "
+                                           GATEWAY_A6));
         assert_false(net_has(f, "fib_trie", LOCAL("10.66.0.10")));
         if (i == 1) /* the kernel forgets routes and IPv6 addresses */
             assert_ended_well(start_inside(f, take_link_down));
@@ -264,7 +265,8 @@ static void interfaces_that_are_not_there_yet(void **state)
     assert_true(net_has(f, "fib_trie", LOCAL("10.65.0.10")));
     guest_network_state_done(&s);
     /* Given up while it waits. */
-    assert_int_equal(guest_configure_network(f->guest, &plan, 600 * NS_PER_S, &s, deadline_after(50 * NS_PER_MS), NULL), -1);
+    int64_t soon = deadline_after(50 * NS_PER_MS);
+    assert_int_equal(guest_configure_network(f->guest, &plan, 600 * NS_PER_S, &s, soon, NULL), -1);
     pid_t pid = start_inside(f, add_late_link);
     assert_ok(guest_configure_network(f->guest, &plan, 600 * NS_PER_S, &s, SOON, &e));
     assert_ended_well(pid);
