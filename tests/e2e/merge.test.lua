@@ -3,7 +3,7 @@ local inner = require("helpers.inner")
 
 local suite = {
     ["a.test.lua"] = 'test("good", {spec = "S"}, function(t) t:log("x") end) test("bad", function(t) t:fail("why") end)',
-    ["b.test.lua"] = 'test("dies", function() os.execute("kill -SEGV $PPID") end) test("after", function() end)',
+    ["b.test.lua"] = 'test("dies", function() os.execute("kill -KILL $PPID") end) test("after", function() end)',
     ["c.test.lua"] = "error('chunk')",
     ["d.test.lua"] = 'test("off", {skip = true}, function() end)',
     ["e.test.lua"] = "", ["f.test.lua"] = "", ["g.test.lua"] = "",

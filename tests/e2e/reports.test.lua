@@ -9,7 +9,7 @@ local suite = {
         test("later # not", function(t) t:skip("no | time # today\nor so") end)
         test("bytes \xff\xfe \u{fffe}", function(t) t:fail("\xff \1") end)]==],
     ["b.test.lua"] = [[
-        test("dies", {tags = {"x"}}, function() os.execute("kill -SEGV $PPID") end)
+        test("dies", {tags = {"x"}}, function() os.execute("kill -KILL $PPID") end)
         test("after", function() end)]],
     ["c.test.lua"] = "syntax error here",
     ["d.test.lua"] = [[
@@ -90,13 +90,13 @@ test("KTAP nests and comments in front of what failed", function(t)
     t:assert_contains(result.out, "KTAP version 1\n1..5\n  KTAP version 1\n  # Subtest: a.test.lua\n  1..4\n  ok 1 good\n" ..
         "  # a.test.lua:2: line one\n  # line two <script>alert(1)</script> 100%, a: b\n  not ok 2 bad & <b>ugly</b>\n")
     t:assert_contains(result.out, "  ok 3 later _ not # SKIP no | time # today or so\n")
-    t:assert_contains(result.out, "\n# worker killed by SIGSEGV\nnot ok 2 b.test.lua\n")
+    t:assert_contains(result.out, "\n# worker killed by SIGKILL\nnot ok 2 b.test.lua\n")
     t:assert_contains(result.out, "\nok 5 e.test.lua\n")
 end)
 
 test("GitHub gets annotations and a summary", function(t)
     local result = run(t, "--github", {env = "GITHUB_STEP_SUMMARY=sum.md"})
-    t:assert_contains(result.out, "::error file=b.test.lua,title=crashed::worker killed by SIGSEGV\n")
+    t:assert_contains(result.out, "::error file=b.test.lua,title=crashed::worker killed by SIGKILL\n")
     t:assert_contains(result.out,
         "::error file=a.test.lua,line=2,title=bad & <b>ugly</b>::a.test.lua:2: line one%0Aline two " ..
         "<script>alert(1)</script> 100%25, a: b\n")
