@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -27,6 +28,18 @@ int files_open(struct call *call, const char *path, int flags, mode_t perm)
     if (fd < 0)
         call_fail(call, errno);
     return fd;
+}
+
+ssize_t files_read_ready(struct call *call, int fd, void *to, size_t n)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, -1) < 0)
+        return -1;
+    if (__atomic_load_n(&call->cancelled, __ATOMIC_ACQUIRE)) {
+        errno = ECANCELED;
+        return -1;
+    }
+    return read(fd, to, n);
 }
 
 void files_send_all(struct call *call, int fd, uint64_t limit)

@@ -8,6 +8,8 @@
 int files_open_flags(uint64_t mode);
 /* open(2) that can be cancelled (of a FIFO it waits for the other end); -1: the call has failed. */
 int files_open(struct call *call, const char *path, int flags, mode_t perm);
+/* read(2) that waits apart from taking: a call that was cancelled takes nothing away from the next one. */
+ssize_t files_read_ready(struct call *call, int fd, void *to, size_t n);
 /* Sends everything from the cursor to the end; EFBIG over `limit`. */
 void files_send_all(struct call *call, int fd, uint64_t limit);
 

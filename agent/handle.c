@@ -93,7 +93,7 @@ static void read_once(struct call *call, int fd, uint64_t size)
     _cleanup_free_ uint8_t *piece = xmalloc(PIECE_MAX);
     while (size) {
         size_t n = size < PIECE_MAX ? size : PIECE_MAX;
-        ssize_t got = read(fd, piece, n);
+        ssize_t got = regular ? read(fd, piece, n) : files_read_ready(call, fd, piece, n);
         if (got < 0 && call_retry(call, errno))
             continue;
         if (got < 0)

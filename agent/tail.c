@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/strv.h"
+#include "files.h"
 #include "handle.h"
 #include "worker.h"
 
@@ -166,11 +167,10 @@ static void drain(struct call *call, int fd)
     _cleanup_free_ uint8_t *block = xmalloc(PIECE_MAX);
     call_begun(call, &shape_value_offset, &begun);
     for (;;) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
         size_t n = call_await_credit(call, PIECE_MAX);
         if (!n)
             return;
-        ssize_t got = poll(&p, 1, -1) < 0 ? -1 : read(fd, block, n);
+        ssize_t got = files_read_ready(call, fd, block, n);
         if (got < 0 && (errno == EAGAIN || call_retry(call, errno)))
             continue;
         if (got < 0 && errno != EIO) /* a pseudo terminal whose other side is closed */

@@ -1,4 +1,5 @@
-/* The real agent, as a child process on the other end of a socketpair. */
+/* The real agent, as a child process on the other end of a socketpair: the same code, or, with PROVIUM_AGENT in the
+ * environment, that binary. */
 #pragma once
 
 #include <signal.h>
@@ -32,6 +33,13 @@ static inline pid_t fixture_spawn_agent(int *ret_fd)
             signal(number, SIG_DFL);
         if (chdir("/") < 0)
             _exit(9);
+        const char *binary = getenv("PROVIUM_AGENT");
+        if (binary) {
+            char number[16];
+            snprintf(number, sizeof(number), "%d", dup(pair[1])); /* which is not close-on-exec */
+            execl(binary, "provium-agent", "--fd", number, NULL);
+            _exit(9);
+        }
         struct agent_options options = {.fd = pair[1], .channel_name = "test"};
         if (root_init() < 0)
             _exit(9);

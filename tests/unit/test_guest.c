@@ -105,14 +105,14 @@ static void a_large_directory(void **state)
 {
     struct agent_fixture *f = *state;
     struct guest_listing l;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 3000; i++) {
         char name[64];
         snprintf(name, sizeof(name), "file with a name of some length %05d", i);
         close(open(in_scratch(f, name), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
     }
     assert_ok(guest_listdir(f->guest, f->directory, &l, SOON, &e));
-    assert_int_equal(l.count, 20000);
-    assert_string_equal(l.entries[19999].name, "file with a name of some length 19999");
+    assert_int_equal(l.count, 3000);
+    assert_string_equal(l.entries[2999].name, "file with a name of some length 02999");
     guest_listing_done(&l);
 }
 
