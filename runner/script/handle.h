@@ -5,6 +5,7 @@
 #include <lua.h>
 
 #include "guest/file.h"
+#include "guest/files.h"
 #include "guest/kernel.h"
 #include "guest/process.h"
 #include "guest/worker.h"
@@ -56,7 +57,12 @@ void worker_open(lua_State *L);
 void kernel_open(lua_State *L);
 
 extern const luaL_Reg vm_stream_methods[], vm_process_methods[], vm_worker_methods[], vm_kernel_methods[],
-    vm_transfer_methods[];
+    vm_transfer_methods[], vm_batch_methods[];
+void batch_open(lua_State *L);
+
+/* vm_files.c */
+void push_stat(lua_State *L, const struct guest_stat *st);
+void push_listing(lua_State *L, const struct guest_listing *listing);
 
 /* vm_run.c */
 void push_run_result(lua_State *L, const struct guest_result *r, const char *command, int64_t timeout_ns);

@@ -281,6 +281,7 @@ void vm_open(lua_State *L)
     luaL_setfuncs(L, vm_worker_methods, 0);
     luaL_setfuncs(L, vm_kernel_methods, 0);
     luaL_setfuncs(L, vm_transfer_methods, 0);
+    luaL_setfuncs(L, vm_batch_methods, 0);
     lua_pushvalue(L, -1);
     lua_setfield(L, core, "vm_methods"); /* bridge.lua adds nic and ip */
     lua_setfield(L, -2, "__index");
@@ -291,6 +292,7 @@ void vm_open(lua_State *L)
     process_open(L);
     worker_open(L);
     kernel_open(L);
+    batch_open(L);
     vm_handles_open(L);
     luaL_setfuncs(L, functions, 0);
     network_open(L);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "guest/files.h"
 #include "script/argument.h"
+#include "script/handle.h"
 #include "script/vm.h"
 
 /* Path at `index`, and the call's text pushed: `stat "/x"`. */
@@ -55,6 +56,24 @@ static void set_integer(lua_State *L, const char *key, int64_t value)
     lua_setfield(L, -2, key);
 }
 
+void push_stat(lua_State *L, const struct guest_stat *st)
+{
+    lua_createtable(L, 0, 12);
+    set_integer(L, "size", (int64_t)st->size);
+    set_integer(L, "mtime_ns", st->mtime_ns);
+    set_integer(L, "perm", (int64_t)st->perm);
+    set_integer(L, "uid", (int64_t)st->uid);
+    set_integer(L, "gid", (int64_t)st->gid);
+    set_integer(L, "nlink", (int64_t)st->nlink);
+    set_integer(L, "ino", (int64_t)st->ino);
+    set_integer(L, "dev", (int64_t)st->dev);
+    set_integer(L, "rdev", (int64_t)st->rdev);
+    lua_pushnumber(L, (double)st->mtime_ns / 1e9);
+    lua_setfield(L, -2, "mtime");
+    lua_pushstring(L, st->entry_type);
+    lua_setfield(L, -2, "entry_type");
+}
+
 static int vm_stat(lua_State *L)
 {
     static const char *const keys[] = {"follow", NULL};
@@ -70,20 +89,7 @@ static int vm_stat(lua_State *L)
     struct guest_stat st;
     int failed = guest_stat(guest, path, follow, &st, deadline, &e);
     guest_call_end(L, o, call, failed ? &e : NULL);
-    lua_createtable(L, 0, 12);
-    set_integer(L, "size", (int64_t)st.size);
-    set_integer(L, "mtime_ns", st.mtime_ns);
-    set_integer(L, "perm", (int64_t)st.perm);
-    set_integer(L, "uid", (int64_t)st.uid);
-    set_integer(L, "gid", (int64_t)st.gid);
-    set_integer(L, "nlink", (int64_t)st.nlink);
-    set_integer(L, "ino", (int64_t)st.ino);
-    set_integer(L, "dev", (int64_t)st.dev);
-    set_integer(L, "rdev", (int64_t)st.rdev);
-    lua_pushnumber(L, (double)st.mtime_ns / 1e9);
-    lua_setfield(L, -2, "mtime");
-    lua_pushstring(L, st.entry_type);
-    lua_setfield(L, -2, "entry_type");
+    push_stat(L, &st);
     return 1;
 }
 
@@ -134,6 +140,19 @@ static int vm_rename(lua_State *L)
     return 0;
 }
 
+void push_listing(lua_State *L, const struct guest_listing *listing)
+{
+    lua_createtable(L, (int)listing->count, 0);
+    for (size_t i = 0; i < listing->count; i++) {
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, listing->entries[i].name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, listing->entries[i].entry_type);
+        lua_setfield(L, -2, "entry_type");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
 static int vm_listdir(lua_State *L)
 {
     struct vm_object *o = check_vm(L);
@@ -145,15 +164,7 @@ static int vm_listdir(lua_State *L)
     struct guest_listing listing;
     int failed = guest_listdir(guest, path, &listing, deadline, &e);
     guest_call_end(L, o, call, failed ? &e : NULL);
-    lua_createtable(L, (int)listing.count, 0);
-    for (size_t i = 0; i < listing.count; i++) {
-        lua_createtable(L, 0, 2);
-        lua_pushstring(L, listing.entries[i].name);
-        lua_setfield(L, -2, "name");
-        lua_pushstring(L, listing.entries[i].entry_type);
-        lua_setfield(L, -2, "entry_type");
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
+    push_listing(L, &listing);
     guest_listing_done(&listing);
     return 1;
 }
