@@ -325,11 +325,11 @@ void call_finish(struct call *call)
     call_finish_next(call);
 }
 
-/* With the lock. Events have to go on meanwhile. */
+/* With the lock, right after the caller saw that it has to wait: nothing here may bring that about. Events go on
+ * meanwhile. */
 static int wait_for(struct call *call, pthread_cond_t *cond)
 {
     struct agent *a = call->agent;
-    agent_flush(a);
     if (a->options.alone)
         return team_wait_alone(a);
     if (team_pass_lead(a) < 0) {
