@@ -108,6 +108,8 @@ static bool next_piece(struct guest_call *call, struct message *m)
 
 static void sent(struct guest_call *call, ssize_t taken)
 {
+    if (!taken)
+        return;
     call->upload += taken;
     call->upload_left -= (size_t)taken;
     call->upload_window -= (size_t)taken;
