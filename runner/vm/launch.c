@@ -132,6 +132,15 @@ int launch_prepare_files(const struct profile *profile, const struct launch_host
     return 0;
 }
 
+/* On a busy host an emulated timer interrupt may come too late for the kernel's check of the wiring, which then panics
+ * ("IO-APIC + timer doesn't work!"). Under KVM the kernel leaves the check out by itself (arch/x86/kernel/kvm.c). */
+static void skip_timer_check(struct launch *l)
+{
+    char *joined = cmdline_join(l->cmdline, "no_timer_check");
+    free(l->cmdline);
+    l->cmdline = joined;
+}
+
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct launch_options *options, struct launch *ret, struct err *e)
 {
@@ -143,6 +152,8 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
     }
     ret->rtc_base = rtc_base(options);
     bool kvm = ret->boot.machine.kvm;
+    if (!kvm && profile->arch == ARCH_X86_64)
+        skip_timer_check(ret);
     ret->boot.machine = (struct machine){
         .qemu = ret->qemu,
         .name = name,
