@@ -23,6 +23,7 @@ static struct guest_call *find(struct guest *g, uint64_t id)
 
 static void destroy(struct guest_call *call)
 {
+    guest_mark_forget(call->guest, call);
     free(call->label);
     err_clear(&call->error);
     buf_done(&call->value);
@@ -59,6 +60,20 @@ void guest_call_fail(struct guest_call *call, int code, const char *format, ...)
     va_end(args);
     err_set(&call->error, code, "%s", message);
     finish(call);
+}
+
+void guest_call_revive(struct guest_call *call, const uint64_t credit[2])
+{
+    struct guest_call **bucket = bucket_of(call->guest, call->id);
+    if (find(call->guest, call->id) != call) {
+        call->next = *bucket;
+        *bucket = call;
+    }
+    err_clear(&call->error);
+    buf_clear(&call->value);
+    call->done = false;
+    call->settled = call->begun;
+    memcpy(call->credit, credit, sizeof(call->credit));
 }
 
 void guest_call_fail_all(struct guest *g, const char *why)

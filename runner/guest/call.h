@@ -14,6 +14,9 @@ struct guest_call_handlers {
     void (*event)(struct guest_call *call, struct bytes name, struct bytes value);
     /* The result came, or the call failed; `done` is set. */
     void (*done)(struct guest_call *call);
+    /* For objects that marks can hold: a malloc'ed copy of what changes, and going back to it. */
+    void *(*save)(struct guest_call *call);
+    void (*restore)(struct guest_call *call, const void *saved);
 };
 
 /* The next bytes of a body that is not in memory, at most `n`; 0: its end; -1 with errno. */
@@ -103,6 +106,9 @@ void guest_call_fail(struct guest_call *call, int code, const char *format, ...)
 /* Requests made between the two leave in one write. */
 void guest_call_cork(struct guest *g);
 void guest_call_uncork(struct guest *g);
+
+/* Makes a call be in flight, as it was before. */
+void guest_call_revive(struct guest_call *call, const uint64_t credit[2]);
 
 /* Between channel.c and call.c. */
 void guest_call_deliver(struct guest *g, const struct message *m);

@@ -64,3 +64,40 @@ size_t capture_take(const struct capture *c, uint64_t *cursor, uint64_t *lost, s
     *cursor += taken;
     return taken;
 }
+
+/* The first bytes only grow; the ring is overwritten, so it is copied. */
+struct saved {
+    uint64_t total;
+    size_t head_len;
+    bool ended, ring;
+    uint8_t bytes[];
+};
+
+static size_t size_of(bool ring, uint64_t cap)
+{
+    return (sizeof(struct saved) + (ring ? cap : 0) + 7) / 8 * 8;
+}
+
+size_t capture_save_size(const struct capture *c)
+{
+    return size_of(c->ring, c->cap);
+}
+
+void capture_save(const struct capture *c, void *to)
+{
+    struct saved *s = to;
+    *s = (struct saved){.total = c->total, .head_len = c->head.len, .ended = c->ended, .ring = c->ring};
+    if (c->ring)
+        memcpy(s->bytes, c->ring, c->cap);
+}
+
+size_t capture_restore(struct capture *c, const void *saved)
+{
+    const struct saved *s = saved;
+    c->total = s->total;
+    c->head.len = s->head_len;
+    c->ended = s->ended;
+    if (s->ring)
+        memcpy(c->ring, s->bytes, c->cap);
+    return size_of(s->ring, c->cap);
+}

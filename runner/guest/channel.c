@@ -269,6 +269,7 @@ void guest_free(struct guest *g)
         buf_done(&g->lines[i].out);
     }
     set_agent(&g->agent, NULL);
+    guest_mark_orphan(g);
     free(g->keep);
     free(g->why);
     free(g);
@@ -299,8 +300,8 @@ const struct guest_agent *guest_agent(const struct guest *g)
     return g->agent.version ? &g->agent : NULL;
 }
 
-/* Forgets everything of the session, on all lines. */
-static void new_session(struct guest *g, const char *why)
+/* Forgets what is under way on all lines. */
+static void new_session(struct guest *g)
 {
     g->state = GUEST_SYNCING;
     g->settled = false;
@@ -308,22 +309,20 @@ static void new_session(struct guest *g, const char *why)
         buf_clear(&g->lines[i].out);
         frame_reader_hunt(&g->lines[i].reader);
     }
-    guest_call_fail_all(g, why);
 }
 
 void guest_expect_restart(struct guest *g, const char *why)
 {
     if (g->state == GUEST_CLOSED)
         return;
-    new_session(g, why);
+    new_session(g);
     g->active = NULL;
+    guest_call_fail_all(g, why);
 }
 
-void guest_resync(struct guest *g, const uint64_t *keep, size_t keep_count)
+void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count)
 {
-    if (g->state == GUEST_CLOSED)
-        return;
-    new_session(g, "the machine was restored");
+    new_session(g);
     free(g->keep);
     g->keep = keep_count ? xmemdup(keep, keep_count * sizeof(*keep)) : NULL;
     g->keep_count = keep_count;
@@ -332,8 +331,7 @@ void guest_resync(struct guest *g, const uint64_t *keep, size_t keep_count)
         if (l->ended || (g->active && l != g->active))
             continue;
         buf_append(&l->out, SYNC_MARK, SYNC_MARK_LEN);
-        if (!g->active)
-            g->active = l;
+        g->active = l;
         greet(g);
         break;
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "guest/call.h"
+#include "guest/file.h"
 
 #define GUEST_BUCKETS  256
 #define CHANNEL_QUEUED (1024 * 1024) /* bodies wait while more than this is to be written */
@@ -37,6 +38,8 @@ struct guest {
     uint64_t *keep;
     size_t keep_count;
     struct guest_call *calls[GUEST_BUCKETS];
+    struct guest_file *files; /* open ones */
+    struct guest_mark *marks;
     size_t in_flight;
     bool corked;
 };
@@ -46,5 +49,13 @@ ssize_t guest_channel_put(struct guest *g, const struct message *m);
 /* Writes what the descriptor takes now; the loop does the rest. */
 void guest_channel_flush(struct guest *g);
 bool guest_channel_has_room(const struct guest *g);
+/* Begins a new session on the same descriptors; the agent keeps the objects with these ids. */
+void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count);
 /* The agent broke the protocol. */
 void guest_channel_violation(struct guest *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* file.c: the list of open files. */
+struct guest_file *guest_file_next(const struct guest_file *f);
+/* mark.c: a call, or the guest, ceases to be. */
+void guest_mark_forget(struct guest *g, const struct guest_call *call);
+void guest_mark_orphan(struct guest *g);

@@ -3,10 +3,11 @@
 #include <errno.h>
 
 #include "base/alloc.h"
-#include "guest/call.h"
+#include "guest/channel.h"
 #include "guest/worker.h"
 
 struct guest_file {
+    struct guest_file *next;
     struct guest *guest;
     uint64_t id;
     int fd; /* -1: not asked for yet */
@@ -26,8 +27,23 @@ struct guest_file *guest_open(struct guest *g, struct guest_worker *worker, cons
         return NULL;
     struct guest_file *f = xnew0(struct guest_file);
     *f = (struct guest_file){
-        .guest = g, .id = call->id, .fd = (int)value.fd, .label = xasprintf("file \"%s\"", path)};
+        .guest = g, .id = call->id, .fd = (int)value.fd, .label = xasprintf("file \"%s\"", path), .next = g->files};
+    g->files = f;
     return f;
+}
+
+static void forget(struct guest_file *f)
+{
+    struct guest_file **at = &f->guest->files;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    f->closed = true;
+}
+
+struct guest_file *guest_file_next(const struct guest_file *f)
+{
+    return f->next;
 }
 
 void guest_file_free(struct guest_file *f)
@@ -35,6 +51,7 @@ void guest_file_free(struct guest_file *f)
     if (!f)
         return;
     if (!f->closed) {
+        forget(f);
         struct args_file args = {.file = f->id};
         struct guest_call_request request = {.args = &args, .background = true};
         guest_call_detach(guest_call_start(f->guest, OPERATION_close, &request, "%s: close", f->label));
@@ -109,7 +126,7 @@ int guest_file_close(struct guest_file *f, int64_t deadline, struct err *e)
     struct args_file args = {.file = f->id};
     if (f->closed)
         return 0;
-    f->closed = true;
+    forget(f);
     return guest_call_simple(f->guest, OPERATION_close, &args, NULL, deadline, e, "%s: close", f->label);
 }
 

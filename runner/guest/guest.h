@@ -40,16 +40,13 @@ void guest_free(struct guest *g);
 DEFINE_CLEANUP(struct guest, guest_free)
 void guest_set_event_fn(struct guest *g, guest_event_fn fn, void *arg);
 
-/* Waits for the agent and its hello: after a boot, guest_expect_restart or guest_resync. */
+/* Waits for the agent and its hello: after a boot, guest_expect_restart or guest_resync (mark.h). */
 int guest_wait_ready(struct guest *g, int64_t deadline, struct err *e);
 bool guest_is_ready(const struct guest *g);
 /* Who answered; NULL before the first hello. */
 const struct guest_agent *guest_agent(const struct guest *g);
 /* The machine was reset: pending calls fail with `why`, and a new agent will speak. */
 void guest_expect_restart(struct guest *g, const char *why);
-/* The machine was restored from a snapshot (the descriptors lead to the restored one): begins a new session with the
- * agent that runs there. It keeps the processes, files and workers with these handles, and drops the others. */
-void guest_resync(struct guest *g, const uint64_t *keep, size_t keep_count);
 /* The machine is gone: every pending and later call fails with `why` ("the VM died (…)"). */
 void guest_close(struct guest *g, const char *why);
 /* Calls that have neither ended nor been given up; running processes and open streams are not counted. */

@@ -30,13 +30,16 @@ struct guest_process {
     uint64_t id;
     int64_t pid;
     struct capture outputs[2];
-    uint64_t taken[2];
-    bool exited;   /* its end is known */
-    bool complete; /* and so is its output, or nobody waits for more */
-    bool timed_out, stdin_closed;
-    struct value_exited value;
+    bool complete; /* its end is known, and so is its output, or nobody waits for more */
+    struct progress {
+        bool exited; /* its end is known: `value` */
+        bool complete;
+        bool timed_out, stdin_closed;
+        struct value_exited value;
+        uint64_t taken[2];    /* output since the last credit */
+        size_t result_len[2]; /* of the output, when it was first complete */
+    } now;
     struct source *linger;
-    size_t result_len[2]; /* of the output, when it was first complete */
     struct output_stream *streams;
 };
 
@@ -52,7 +55,7 @@ static void complete(struct guest_process *p)
         return;
     p->complete = true;
     for (int i = 0; i < 2; i++)
-        p->result_len[i] = p->outputs[i].head.len;
+        p->now.result_len[i] = p->outputs[i].head.len;
     source_remove(p->linger);
     p->linger = NULL;
 }
@@ -66,9 +69,9 @@ static void on_linger(struct source *s, void *arg)
 
 static void exited(struct guest_process *p, struct bytes packed)
 {
-    if (p->exited || shape_unpack(packed, &shape_value_exited, &p->value) < 0)
+    if (p->now.exited || shape_unpack(packed, &shape_value_exited, &p->now.value) < 0)
         return;
-    p->exited = true;
+    p->now.exited = true;
     if (!p->complete)
         p->linger = loop_add_timer(p->guest->loop, deadline_after(LINGER), on_linger, p);
 }
@@ -91,10 +94,10 @@ static void on_data(struct guest_call *call, unsigned stream, struct bytes data)
 {
     struct guest_process *p = call->arg;
     capture_put(&p->outputs[stream], data.data, data.len);
-    p->taken[stream] += data.len;
-    if (p->taken[stream] >= WINDOW / 2) {
-        guest_call_grant(call, stream, p->taken[stream]);
-        p->taken[stream] = 0;
+    p->now.taken[stream] += data.len;
+    if (p->now.taken[stream] >= WINDOW / 2) {
+        guest_call_grant(call, stream, p->now.taken[stream]);
+        p->now.taken[stream] = 0;
     }
     notify(p);
 }
@@ -110,11 +113,38 @@ static void on_done(struct guest_call *call)
     notify(p);
 }
 
+static void *save(struct guest_call *call)
+{
+    const struct guest_process *p = call->arg;
+    size_t first = capture_save_size(&p->outputs[0]);
+    struct progress *saved = xmalloc(sizeof(*saved) + first + capture_save_size(&p->outputs[1]));
+    *saved = p->now;
+    saved->complete = p->complete;
+    capture_save(&p->outputs[0], saved + 1);
+    capture_save(&p->outputs[1], (uint8_t *)(saved + 1) + first);
+    return saved;
+}
+
+static void restore(struct guest_call *call, const void *data)
+{
+    struct guest_process *p = call->arg;
+    const struct progress *saved = data;
+    bool waited = saved->exited && !saved->complete;
+    p->now = *saved;
+    p->complete = saved->complete;
+    const uint8_t *at = (const uint8_t *)(saved + 1);
+    at += capture_restore(&p->outputs[0], at);
+    capture_restore(&p->outputs[1], at);
+    source_remove(p->linger);
+    p->linger = waited ? loop_add_timer(p->guest->loop, deadline_after(LINGER), on_linger, p) : NULL;
+}
+
 struct guest_process *guest_process_start(struct guest *g, struct guest_worker *worker, uint64_t after,
                                           const struct guest_command *command, int64_t deadline,
                                           struct err *e)
 {
-    static const struct guest_call_handlers handlers = {.data = on_data, .event = on_event, .done = on_done};
+    static const struct guest_call_handlers handlers = {
+        .data = on_data, .event = on_event, .done = on_done, .save = save, .restore = restore};
     struct guest_process *p = xnew0(struct guest_process);
     struct exec_mode mode = {
         .verb = "run_async",
@@ -149,7 +179,7 @@ void guest_process_free(struct guest_process *p)
 {
     if (!p)
         return;
-    if (p->exited && !p->call->done) { /* what it left behind goes on */
+    if (p->now.exited && !p->call->done) { /* what it left behind goes on */
         struct args_process args = {.process = p->id};
         struct guest_call_request request = {.args = &args, .background = true};
         guest_call_detach(guest_call_start(p->guest, OPERATION_release, &request, "release"));
@@ -176,20 +206,20 @@ int64_t guest_process_pid(const struct guest_process *p)
 
 bool guest_process_is_running(const struct guest_process *p)
 {
-    return !p->exited && !p->call->done;
+    return !p->now.exited && !p->call->done;
 }
 
 const char *guest_process_lost(const struct guest_process *p)
 {
-    return p->exited ? NULL : p->call->error.message;
+    return p->now.exited ? NULL : p->call->error.message;
 }
 
 int guest_process_status(const struct guest_process *p, struct guest_result *ret)
 {
-    if (!p->exited)
+    if (!p->now.exited)
         return -1;
-    struct value_exited value = p->value;
-    value.timed_out |= p->timed_out;
+    struct value_exited value = p->now.value;
+    value.timed_out |= p->now.timed_out;
     *ret = (struct guest_result){0};
     guest_exec_describe(&value, ret);
     return 0;
@@ -204,7 +234,7 @@ int guest_process_wait(struct guest_process *p, int64_t kill_at, int64_t deadlin
         int64_t grace = deadline_after(KILL_GRACE);
         if (guest_process_signal(p, SIGKILL, true, &delivered, grace, e) < 0)
             return -1;
-        p->timed_out = delivered;
+        p->now.timed_out = delivered;
         failed = loop_wait(p->guest->loop, &p->complete, grace);
     }
     if (failed)
@@ -214,7 +244,7 @@ int guest_process_wait(struct guest_process *p, int64_t kill_at, int64_t deadlin
     struct buf *bufs[] = {&ret->out, &ret->err};
     for (int i = 0; i < 2; i++) {
         *bufs[i] = p->outputs[i].head; /* borrowed: not to be released */
-        bufs[i]->len = p->result_len[i];
+        bufs[i]->len = p->now.result_len[i];
         ret->truncated |= p->outputs[i].total > p->outputs[i].cap;
     }
     return 0;
@@ -238,7 +268,7 @@ int guest_process_write(struct guest_process *p, const void *data, size_t n, int
 {
     struct args_process args = {.process = p->id};
     struct guest_call_request request = {.args = &args, .data = data, .len = n};
-    if (p->stdin_closed)
+    if (p->now.stdin_closed)
         return err_set(e, EPIPE, "%s: stdin_write: stdin is closed", p->label);
     _cleanup_(guest_call_freep) struct guest_call *call =
         guest_call_start(p->guest, OPERATION_write_stdin, &request, "%s: stdin_write", p->label);
@@ -248,9 +278,9 @@ int guest_process_write(struct guest_process *p, const void *data, size_t n, int
 int guest_process_close_stdin(struct guest_process *p, int64_t deadline, struct err *e)
 {
     struct args_process args = {.process = p->id};
-    if (p->stdin_closed || !guest_process_is_running(p))
+    if (p->now.stdin_closed || !guest_process_is_running(p))
         return 0;
-    p->stdin_closed = true;
+    p->now.stdin_closed = true;
     return guest_call_simple(p->guest, OPERATION_close_stdin, &args, NULL, deadline, e, "%s: close_stdin",
                              p->label);
 }

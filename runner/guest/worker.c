@@ -21,9 +21,25 @@ static void on_event(struct guest_call *call, struct bytes name, struct bytes va
         w->pid = (int64_t)started.pid;
 }
 
+/* All that changes is the call. */
+static void *save(struct guest_call *call)
+{
+    (void)call;
+    return NULL;
+}
+
+static void restore(struct guest_call *call, const void *saved)
+{
+    struct guest_worker *w = call->arg;
+    (void)saved;
+    free(w->ended);
+    w->ended = NULL;
+}
+
 struct guest_worker *guest_worker_start(struct guest *g, int64_t deadline, struct err *e)
 {
-    static const struct guest_call_handlers handlers = {.event = on_event};
+    static const struct guest_call_handlers handlers = {
+        .event = on_event, .save = save, .restore = restore};
     struct guest_worker *w = xnew0(struct guest_worker);
     struct guest_call_request request = {.handlers = &handlers, .arg = w, .background = true};
     w->guest = g;

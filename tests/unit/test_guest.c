@@ -11,6 +11,7 @@
 #include "guest/clock.h"
 #include "guest/exec.h"
 #include "guest/files.h"
+#include "guest/mark.h"
 #include "wire/frame.h"
 
 static void files_round_trip(void **state)
@@ -310,7 +311,7 @@ static void a_new_session(void **state)
     assert_int_equal(mkfifo(fifo, 0644), 0);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(guest_read_file(f->guest, fifo, &b, deadline_after(i % 4 * NS_PER_MS), NULL), -1);
-        guest_resync(f->guest, NULL, 0);
+        guest_resync(f->guest, NULL);
         assert_false(guest_is_ready(f->guest));
         assert_ok(guest_wait_ready(f->guest, SOON, &e));
         assert_ok(guest_ping(f->guest, SOON, &e));

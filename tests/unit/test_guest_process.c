@@ -8,9 +8,13 @@
 #include "agent_fixture.h"
 #include "base/alloc.h"
 #include "guest/batch.h"
+#include "guest/file.h"
 #include "guest/kernel.h"
+#include "guest/mark.h"
 #include "guest/process.h"
+#include "guest/system.h"
 #include "guest/worker.h"
+#include "wire/operation.h"
 
 static struct guest_process *start(struct agent_fixture *f, const char *text)
 {
@@ -292,13 +296,72 @@ static void large_batches(void **state)
     err_clear(&gone);
 }
 
+/* The agent of a plain process cannot be restored, but its host may believe so: what is marked lives on in a new session,
+ * and the host's idea of it goes back. */
+static void marks(void **state)
+{
+    struct agent_fixture *f = *state;
+    struct err o = ERR_INIT;
+    struct guest_result r;
+    struct guest_process *kept = start(f, "echo one; read x; echo two; read x"), *ended = start(f, "read x; exit 6");
+    struct guest_worker *w = guest_worker_start(f->guest, SOON, &o);
+    struct guest_file *file = guest_open(f->guest, NULL, "/proc/self/status", OPEN_READ, 0, SOON, &o);
+    struct stream *out = guest_process_stream(kept, 0);
+    assert_ok(stream_read_until(out, "one\n", 4, SOON, NULL, &e));
+    stream_free(out);
+    assert_ok(guest_quiesce(f->guest, SOON, &e));
+    struct guest_mark *mark = guest_mark_new(f->guest);
+    assert_ok(guest_unquiesce(f->guest, SOON, &e));
+    struct guest_process *later = start(f, "exec sleep 1000");
+    assert_ok(guest_process_write(ended, "\n", 1, SOON, &e));
+    assert_ok(guest_process_wait(ended, DEADLINE_NONE, SOON, &r, &e));
+    assert_int_equal(r.exit_code, 6);
+    guest_resync(f->guest, mark);
+    assert_ok(guest_wait_ready(f->guest, SOON, &e));
+    /* What came later is lost, and what was kept works. */
+    assert_int_equal(guest_process_wait(later, DEADLINE_NONE, SOON, &r, &o), -1);
+    assert_string_equal(o.message, "process \"exec sleep 1000\": wait: the machine was restored");
+    err_clear(&o);
+    assert_true(guest_process_is_running(kept));
+    assert_true(guest_process_is_running(ended)); /* as far as the host can know */
+    assert_null(guest_worker_ended(w));
+    struct guest_syscall getpid_call = {.nr = SYS_getpid};
+    struct guest_syscall_result s;
+    assert_ok(guest_syscall(f->guest, w, &getpid_call, &s, SOON, &e));
+    assert_int_equal(s.ret, guest_worker_pid(w));
+    guest_syscall_result_done(&s);
+    _cleanup_buf_ struct buf b = BUF_INIT(100000);
+    assert_ok(guest_file_read(file, 10000, &b, SOON, &e));
+    assert_true(b.len > 100);
+    assert_ok(guest_process_write(kept, "\n", 1, SOON, &e));
+    out = guest_process_stream(kept, 0);
+    assert_ok(stream_read_until(out, "one\ntwo\n", 8, SOON, NULL, &e));
+    stream_free(out);
+    assert_ok(guest_process_write(kept, "\n", 1, SOON, &e));
+    assert_ok(guest_process_wait(kept, DEADLINE_NONE, SOON, &r, &e));
+    assert_text(&r.out, "one\ntwo\n");
+    guest_process_free(kept);
+    guest_process_free(ended);
+    guest_process_free(later);
+    guest_file_free(file);
+    guest_worker_free(w);
+    guest_mark_free(mark);
+    /* Without a mark nothing is kept; its processes go on, unheard. */
+    kept = start(f, "read x");
+    guest_resync(f->guest, NULL);
+    assert_ok(guest_wait_ready(f->guest, SOON, &e));
+    assert_string_equal(guest_process_lost(kept), "the machine was restored");
+    guest_process_free(kept);
+    assert_ok(guest_ping(f->guest, SOON, &e));
+}
+
 #define WITH_AGENT(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_AGENT(life),  WITH_AGENT(input),   WITH_AGENT(ends),          WITH_AGENT(much_output), WITH_AGENT(many_processes),
-        WITH_AGENT(gates), WITH_AGENT(batches), WITH_AGENT(large_batches),
+        WITH_AGENT(gates), WITH_AGENT(batches), WITH_AGENT(large_batches), WITH_AGENT(marks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
