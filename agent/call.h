@@ -127,6 +127,9 @@ int call_receive_exactly(struct call *call, void *to, size_t n);
 uint8_t *call_receive_all(struct call *call, size_t *ret_len);
 /* Tells the host that `n` bytes of the body were used up. */
 void call_credit(struct call *call, size_t n);
+/* More of the body has come; and the end of the call: for call.c. */
+void call_add_body(struct call *call, const struct message *m);
+void call_free_body(struct call *call);
 /* Takes what has come of the body so far out of the call, in one piece; malloc'ed. */
 uint8_t *call_take_body(struct call *call, size_t *ret_len);
 /* An event of the call. */

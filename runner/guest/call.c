@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "guest/channel.h"
+#include "guest/upload.h"
 
 static struct guest_call **bucket_of(struct guest *g, uint64_t id)
 {
@@ -83,72 +83,6 @@ void guest_call_fail_all(struct guest *g, const char *why)
             guest_call_fail(g->calls[i], ENOTCONN, "%s", why);
 }
 
-#define SOURCE_BLOCK (256 * 1024)
-
-/* Gets more of the body into memory. -1: that failed, and the call with it. */
-static int refill(struct guest_call *call)
-{
-    if (call->upload_left || !call->source)
-        return 0;
-    if (!call->own)
-        call->own = xmalloc(SOURCE_BLOCK);
-    ssize_t got = call->source(call->arg, call->own, SOURCE_BLOCK);
-    if (got < 0) {
-        int code = errno;
-        const char *name = errno_name(code);
-        struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
-        guest_channel_put(call->guest, &m);
-        call->source = NULL;
-        err_set(&call->error, code, "host: %s: %s", name ? name : "?", strerror(code));
-        return -1;
-    }
-    call->upload = call->own;
-    call->upload_left = (size_t)got;
-    if (!got)
-        call->source = NULL;
-    return 0;
-}
-
-/* The next message of the body, as far as window and memory go. False: nothing can be sent now. */
-static bool next_piece(struct guest_call *call, struct message *m)
-{
-    bool had_source = call->source;
-    if (refill(call) < 0)
-        return false;
-    size_t n = call->upload_left < call->upload_window ? call->upload_left : call->upload_window;
-    m->data = bytes_of(call->upload, n);
-    m->more = n < call->upload_left || call->source;
-    return n || (had_source && !call->source); /* the latter: its end was not known before */
-}
-
-static void sent(struct guest_call *call, ssize_t taken)
-{
-    if (!taken)
-        return;
-    call->upload += taken;
-    call->upload_left -= (size_t)taken;
-    call->upload_window -= (size_t)taken;
-}
-
-/* Sends what window and queue allow of the body. */
-static void pump(struct guest_call *call)
-{
-    struct message m = {.kind = MESSAGE_DATA, .id = call->id};
-    while ((call->upload_left || call->source) && call->upload_window && guest_channel_has_room(call->guest)) {
-        ssize_t taken = next_piece(call, &m) ? guest_channel_put(call->guest, &m) : -1;
-        if (taken < 0)
-            return;
-        sent(call, taken);
-    }
-}
-
-void guest_call_pump_all(struct guest *g)
-{
-    for (size_t i = 0; i < GUEST_BUCKETS; i++)
-        for (struct guest_call *call = g->calls[i]; call; call = call->next)
-            pump(call);
-}
-
 static struct guest_call *call_new(struct guest *g, enum operation op, const struct guest_call_request *r)
 {
     struct guest_call *call = xnew0(struct guest_call);
@@ -197,7 +131,7 @@ struct guest_call *guest_call_start(struct guest *g, enum operation op, const st
                         .args = bytes_of(buf_head(&packed), packed.len),
                         .worker = request->worker,
                         .after = request->after};
-    next_piece(call, &m);
+    guest_upload_next(call, &m);
     ssize_t taken = p.full || call->error.message ? -1 : guest_channel_put(g, &m);
     if (taken < 0) {
         if (call->error.message)
@@ -206,8 +140,8 @@ struct guest_call *guest_call_start(struct guest *g, enum operation op, const st
             guest_call_fail(call, ENAMETOOLONG, "the arguments do not fit a message");
         return call;
     }
-    sent(call, taken);
-    pump(call);
+    guest_upload_sent(call, taken);
+    guest_upload_pump(call);
     if (!g->corked)
         guest_channel_flush(g);
     return call;
@@ -368,7 +302,7 @@ void guest_call_deliver(struct guest *g, const struct message *m)
     case MESSAGE_CREDIT:
         if (call && m->credit <= UPLOAD_WINDOW - call->upload_window) {
             call->upload_window += m->credit;
-            pump(call);
+            guest_upload_pump(call);
             guest_channel_flush(g);
         } else if (call) {
             guest_channel_violation(g, "credit for what was not sent");

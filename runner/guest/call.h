@@ -112,5 +112,4 @@ void guest_call_revive(struct guest_call *call, const uint64_t credit[2]);
 
 /* Between channel.c and call.c. */
 void guest_call_deliver(struct guest *g, const struct message *m);
-void guest_call_pump_all(struct guest *g);
 void guest_call_fail_all(struct guest *g, const char *why);

@@ -8,7 +8,7 @@
  * The agent announces itself after a mark; that is what makes us greet it, whenever it comes. In READY it means
  * that the agent was started again. A resync greets without waiting for an announcement, because the agent of a
  * restored machine does not know that anything happened; its answer begins with a mark of its own. */
-#include "guest/channel.h"
+#include "guest/upload.h"
 
 #include <errno.h>
 #include <string.h>
@@ -216,7 +216,7 @@ static void on_line(struct source *s, uint32_t events, void *arg)
     if (events & EPOLLOUT) {
         line_flush(l);
         if (l == l->guest->active && !l->ended) {
-            guest_call_pump_all(l->guest);
+            guest_upload_pump_all(l->guest);
             line_flush(l);
         }
     }

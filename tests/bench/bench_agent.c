@@ -12,13 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "guest/batch.h"
 #include "guest/exec.h"
 #include "guest/files.h"
+#include "guest/kernel.h"
+#include "guest/process.h"
+#include "guest/tail.h"
 
 #define ROUNDS 500
 #define BULK   (64 * 1024 * 1024)
@@ -168,13 +173,112 @@ static void throughput(const char *name, void (*fn)(struct guest *), struct gues
            BULK / ((double)floor / 1e3), (double)floor / (double)best);
 }
 
+static void do_syscall(struct guest *g)
+{
+    struct err e = ERR_INIT;
+    struct guest_syscall s = {.nr = SYS_getpid};
+    struct guest_syscall_result r;
+    if (guest_syscall(g, NULL, &s, &r, DEADLINE_NONE, &e) < 0)
+        die("syscall", &e);
+    guest_syscall_result_done(&r);
+}
+
+static struct guest_process *start(struct guest *g, const char *command)
+{
+    struct err e = ERR_INIT;
+    const char *argv[] = {"/bin/sh", "-c", command, NULL};
+    struct guest_command c = GUEST_COMMAND_INIT;
+    c.argv = argv;
+    struct guest_process *p = guest_process_start(g, NULL, 0, &c, DEADLINE_NONE, &e);
+    if (!p)
+        die(command, &e);
+    return p;
+}
+
+/* What a process writes, through its stream. */
+static void do_stream(struct guest *g)
+{
+    struct err e = ERR_INIT;
+    struct guest_process *p = start(g, "dd if=/dev/zero bs=64k count=1024 2>/dev/null");
+    struct stream *s = guest_process_stream(p, 0);
+    struct buf frame = BUF_INIT(0);
+    size_t got = 0;
+    while (stream_next(s, DEADLINE_NONE, &frame, &e) > 0)
+        got += frame.len;
+    buf_done(&frame);
+    stream_free(s);
+    guest_process_free(p);
+    if (got != BULK)
+        die("stream", &e);
+}
+
+/* A file that is there, through a tail. */
+static void do_tail(struct guest *g)
+{
+    struct err e = ERR_INIT;
+    struct stream *s = guest_tail(g, "/bulk", 0, false, GUEST_WINDOW_DEFAULT, DEADLINE_NONE, &e);
+    struct buf frame = BUF_INIT(0);
+    if (!s)
+        die("tail", &e);
+    for (size_t got = 0; got < BULK && stream_next(s, DEADLINE_NONE, &frame, &e) > 0;)
+        got += frame.len;
+    buf_done(&frame);
+    stream_free(s);
+}
+
+static void batch(struct guest *g)
+{
+    struct err e = ERR_INIT;
+    int64_t begun = clock_monotonic_ns();
+    for (int i = 0; i < 1000; i++)
+        do_stat(g);
+    int64_t middle = clock_monotonic_ns();
+    struct guest_batch *b = guest_batch_new(g);
+    for (int i = 0; i < 1000; i++)
+        guest_batch_stat(b, "/", true);
+    if (guest_batch_wait(b, DEADLINE_NONE, &e) < 0)
+        die("batch", &e);
+    int64_t end = clock_monotonic_ns();
+    guest_batch_free(b);
+    printf("1000 stats       one by one %.1f ms, in a batch %.1f ms, %.1f times faster\n",
+           (double)(middle - begun) / 1e6, (double)(end - middle) / 1e6,
+           (double)(middle - begun) / (double)(end - middle));
+}
+
+static void processes(struct guest *g)
+{
+    enum { COUNT = 100 };
+    struct guest_process *all[COUNT];
+    struct guest_result r;
+    struct err e = ERR_INIT;
+    int64_t begun = clock_monotonic_ns();
+    for (int i = 0; i < COUNT; i++)
+        do_run(g);
+    int64_t middle = clock_monotonic_ns();
+    for (int i = 0; i < COUNT; i++)
+        all[i] = start(g, "read x");
+    for (int i = 0; i < COUNT; i++) {
+        if (guest_process_close_stdin(all[i], DEADLINE_NONE, &e) < 0 ||
+            guest_process_wait(all[i], DEADLINE_NONE, DEADLINE_NONE, &r, &e) < 0)
+            die("run_async", &e);
+        guest_process_free(all[i]);
+    }
+    printf("100 processes    one by one %.1f ms, at the same time %.1f ms\n", (double)(middle - begun) / 1e6,
+           (double)(clock_monotonic_ns() - middle) / 1e6);
+}
+
 static void measure(struct guest *g, int echo_fd)
 {
     latency("ping", do_ping, g, echo_fd);
     latency("stat", do_stat, g, echo_fd);
+    latency("syscall getpid", do_syscall, g, echo_fd);
     latency("run true", do_run, g, echo_fd);
     throughput("write_file", do_write, g, echo_fd);
     throughput("read_file", do_read, g, echo_fd);
+    throughput("process stream", do_stream, g, echo_fd);
+    throughput("tail_file", do_tail, g, echo_fd);
+    batch(g);
+    processes(g);
 }
 
 static void show_memory(struct guest *g)
