@@ -1,5 +1,5 @@
 /* NICs of VMs. They are in vm_object.nics, in attach order: that is the order of the devices at the next boot. A NIC that
- * comes while the VM runs is put on a root port. */
+ * comes while the VM runs sits behind a PCI bridge. */
 #include "script/network.h"
 
 #include <stdio.h>
