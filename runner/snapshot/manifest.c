@@ -46,12 +46,12 @@ int snapshot_info_pack(const struct snapshot_info *info, struct buf *out, struct
 {
     json_t *disks = json_loads(info->disks ? info->disks : "[]", 0, NULL);
     json_t *object = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:i, s:s, s:b, s:I, s:b, s:b, s:I, s:o, s:o}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:i, s:s, s:b, s:I, s:b, s:b, s:b, s:I, s:o, s:o}",
         "format", SNAPSHOT_FORMAT, "provium", info->provium, "agent", info->agent, "hypervisor", info->hypervisor, "vm",
         info->vm, "profile", info->profile, "arch", info->arch, "machine", info->machine, "cpu", info->cpu, "kvm", info->kvm,
         "host_cpu", info->host_cpu, "memory_bytes", (json_int_t)info->memory_bytes, "cpus", (int)info->cpus,
         "kernel_cmdline", info->cmdline, "seeded", info->seeded, "rng_seed", (json_int_t)info->rng_seed, "time_pinned",
-        info->time_pinned, "paused", info->paused, "taken_ns", (json_int_t)info->taken_ns, "nics", pack_nics(info), "disks",
+        info->time_pinned, "serial_agent", info->serial_agent, "paused", info->paused, "taken_ns", (json_int_t)info->taken_ns, "nics", pack_nics(info), "disks",
         disks);
     int failed = !object || json_dump_callback(object, append, out, JSON_COMPACT);
     json_decref(object);
@@ -147,7 +147,7 @@ static int take_all(const json_t *object, struct snapshot_info *info, struct err
         take_int(object, "rng_seed", INT64_MIN, INT64_MAX, &seed, e) < 0 ||
         take_int(object, "taken_ns", 0, INT64_MAX, &info->taken_ns, e) < 0 || take_bool(object, "kvm", &info->kvm, e) < 0 ||
         take_bool(object, "seeded", &info->seeded, e) < 0 || take_bool(object, "time_pinned", &info->time_pinned, e) < 0 ||
-        take_bool(object, "paused", &info->paused, e) < 0 || take_nics(object, info, e) < 0 ||
+        take_bool(object, "serial_agent", &info->serial_agent, e) < 0 || take_bool(object, "paused", &info->paused, e) < 0 || take_nics(object, info, e) < 0 ||
         check_word("arch", info->arch, false, e) < 0 || check_word("machine", info->machine, true, e) < 0 ||
         check_word("cpu", info->cpu, true, e) < 0)
         return -1;

@@ -41,6 +41,7 @@ struct snapshot_info {
     bool seeded;       /* rng_seed was given */
     uint64_t rng_seed;
     bool time_pinned;  /* initial_time was given, or a test set the clock: not corrected after a restore */
+    bool serial_agent; /* the agent speaks on the serial line, not on the virtio port */
     bool paused;       /* the state of the VM when it was taken */
     int64_t taken_ns;  /* CLOCK_REALTIME */
     struct snapshot_nic *nics; /* in the order of their devices */
