@@ -12,6 +12,7 @@ lua_\name\()_end:
     source barrier
     source bridge
     source lab
+    source snapshot
     source framework
 
     .section .note.GNU-stack, "", @progbits
