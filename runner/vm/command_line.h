@@ -28,7 +28,8 @@ struct machine {
     int kernel_fd, initrd_fd;
     int qmp_fd, console_fd, agent_fd, agent_isa_fd;
     int memory_fd;           /* a file of at least memory_bytes that is the guest's memory; -1: QEMU's own */
-    bool incoming;           /* state is to be loaded, on top of the file's memory, which stays as it is: writes are private */
+    int state_fd;            /* the devices' state is to be loaded from here, on top of the file's memory, which stays as
+                                it is: writes are private; -1: a boot */
     const struct machine_nic *nics; /* in the order of their PCI slots */
     size_t nic_count;
     const char *rtc_base;    /* "utc" or a date as -rtc base= takes it */

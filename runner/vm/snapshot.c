@@ -6,8 +6,8 @@
  * type, after the header, and an empty description at the end. The memory is copied beside it (memory.c): so nothing
  * depends on how the guest's memory is mapped, and snapshots of restored machines cost no more than others.
  *
- * A restore starts QEMU with the file mapped privately, gives it the file once more for the state (a descriptor of its own,
- * standing where the state begins), and lets it run. The agent in there knows nothing of it; the host begins a new session
+ * A restore starts QEMU with the file mapped privately and a second descriptor standing where the state begins, waits
+ * until it has loaded that, and lets it run. The agent in there knows nothing of it; the host begins a new session
  * with it (guest/mark.h). */
 #include <errno.h>
 #include <fcntl.h>
@@ -203,21 +203,6 @@ static int check_hypervisor(struct vm *vm, int64_t deadline, struct err *e)
 
 static int load_state(struct vm *vm, int64_t deadline, struct err *e)
 {
-    off_t offset;
-    size_t size;
-    char path[64];
-    snapshot_file_state(vm->base, &offset, &size);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", snapshot_file_fd(vm->base));
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC); /* its own, with an offset of its own */
-    if (fd < 0 || lseek(fd, offset, SEEK_SET) < 0)
-        return err_errno(e, "open the state");
-    /* The events tell when it is done; without announcements, as no frame was sent that the guest did not send. */
-    qmp_send(vm->qmp, "migrate-set-capabilities",
-             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state", 1));
-    qmp_send(vm->qmp, "migrate-set-parameters", json_pack("{s:i}", "announce-rounds", 0));
-    if (qmp_call_fd(vm->qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, deadline, NULL, e) < 0 ||
-        qmp_call(vm->qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), deadline, NULL, e) < 0)
-        return -1;
     if (loop_wait(vm->loop, &vm->loaded, deadline) < 0)
         return err_set(e, errno, "the state was not loaded in time");
     return 0;
