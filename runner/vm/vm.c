@@ -385,6 +385,13 @@ void vm_shutdown(struct vm *vm)
         vm_tell_ended(vm);
 }
 
+void vm_unboot(struct vm *vm)
+{
+    vm_shutdown(vm);
+    vm_set_cause(vm, NULL);
+    vm->state = VM_CREATED;
+}
+
 /* -------------------------------------------------------------------------------------------- the agent */
 
 int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **ret, struct err *e)

@@ -70,6 +70,8 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
+/* The same, and the VM is as it was before its first boot. */
+void vm_unboot(struct vm *vm);
 
 /* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
