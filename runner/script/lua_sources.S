@@ -10,6 +10,8 @@ lua_\name\()_end:
 
     source wait
     source bridge
+    source link
+    source nic
     source lab
     source framework
 

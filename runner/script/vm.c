@@ -114,7 +114,7 @@ static int vm_collect(lua_State *L)
     struct vm_object *o = lua_touserdata(L, 1);
     vm_free(o->vm);
     launch_done(&o->launch);
-    free(o->nics);
+    network_forget_nics(o);
     free(o->name);
     free(o->label);
     o->vm = NULL;

@@ -12,7 +12,14 @@
 struct vm_nic {
     uint32_t bridge;
     char mac[24];
-    bool plugged; /* the running QEMU has it */
+    bool plugged;        /* the running QEMU has it … */
+    bool hot;            /* … on a root port */
+    bool detached;       /* not a member any more; what the QEMU has of it is gone at the next boot */
+    bool awaited;        /* the guest was given its time to show it */
+    bool raw;            /* not for the agent to configure */
+    bool configured;
+    char guest_name[32]; /* of the guest's interface; empty: none was found */
+    char *reason;        /* why it is not configured, or NULL */
 };
 
 struct vm_object {

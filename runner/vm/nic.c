@@ -31,6 +31,14 @@ static int free_port(const struct vm *vm)
     return -1;
 }
 
+unsigned vm_free_ports(const struct vm *vm)
+{
+    unsigned count = 0;
+    for (int i = 0; i < MACHINE_ROOT_PORTS; i++)
+        count += !*vm->ports[i];
+    return count;
+}
+
 /* Hands the descriptor over; *ret_number is its number in QEMU. A name given by getfd would not do: `stream` connects in
  * a thread, where QEMU (7.2) knows no monitor and takes the text for a number (util/qemu-sockets.c, socket_get_fd). */
 static int pass_fd(struct vm *vm, int fd, char ret_number[static 16], int64_t deadline, struct err *e)
