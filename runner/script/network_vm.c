@@ -1,5 +1,5 @@
 /* NICs of VMs. They are in vm_object.nics, in attach order: that is the order of the devices at the next boot. A NIC that
- * comes while the VM runs is put on a root port. One whose membership ends while the VM runs stays a device whose link
+ * comes while the VM runs is hot-plugged. One whose membership ends while the VM runs stays a device whose link
  * is down, unless it is unplugged; it is the same again when the VM is attached anew. */
 #include "script/network.h"
 
@@ -167,9 +167,9 @@ static int check_plug(struct script *s, struct vm_object *o, lua_State *L, int64
         members += is_live(o) || !o->nics[i].detached;
     if (members >= VM_NICS_MAX)
         return err_set(e, ENOSPC, "%s has no free slot: it has %d NICs", o->label, VM_NICS_MAX);
-    if (is_live(o) && !vm_free_ports(o->vm))
+    if (is_live(o) && !vm_free_slots(o->vm))
         return err_set(e, ENOSPC, "%s has no free slot: %d NICs were attached while it runs; attach before boot", o->label,
-                       MACHINE_ROOT_PORTS);
+                       MACHINE_HOT_SLOTS);
     return 0;
 }
 

@@ -13,7 +13,7 @@ struct vm_nic {
     uint32_t bridge;
     char mac[24];
     bool plugged;        /* the running QEMU has it … */
-    bool hot;            /* … on a root port */
+    bool hot;            /* … since after it booted */
     bool detached;       /* not a member any more; what the QEMU has of it is gone at the next boot */
     bool awaited;        /* the guest was given its time to show it */
     bool raw;            /* not for the agent to configure */

@@ -72,9 +72,9 @@ static void add_network(const struct machine *m, struct strv *argv)
         strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES, m->nics[i].id, m->nics[i].id,
                   m->nics[i].mac);
     }
-    for (int i = 0; is_pc(m) && is_auto(m->machine) && i < MACHINE_ROOT_PORTS; i++) {
+    if (is_pc(m) && is_auto(m->machine)) {
         strv_add(argv, "-device");
-        strv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d", i, i + 1);
+        strv_add(argv, "pcie-pci-bridge,id=" MACHINE_HOT_BUS ",addr=0x1e");
     }
 }
 

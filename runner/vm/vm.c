@@ -174,7 +174,7 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     free(vm->failure);
     vm->failure = NULL;
     vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
-    memset(vm->ports, 0, sizeof(vm->ports));
+    memset(vm->slots, 0, sizeof(vm->slots));
     vm->booting = true;
     vm->emulated = !boot->machine.kvm;
     vm->scanner = (struct console_scanner){0};

@@ -70,9 +70,9 @@ int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
 
-/* NICs of a booted VM, by device id. Plugging puts it on a free root port. Unplugging waits at most 10 s for the guest. */
+/* NICs of a booted VM, by device id. Plugging puts it into a free slot. Unplugging waits at most 10 s for the guest. */
 /* How many more can be plugged while it runs. */
-unsigned vm_free_ports(const struct vm *vm);
+unsigned vm_free_slots(const struct vm *vm);
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
