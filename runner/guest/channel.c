@@ -270,6 +270,7 @@ void guest_free(struct guest *g)
     }
     set_agent(&g->agent, NULL);
     guest_mark_orphan(g);
+    guest_file_orphan(g);
     free(g->keep);
     free(g->why);
     free(g);

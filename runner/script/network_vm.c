@@ -169,7 +169,7 @@ static int check_plug(struct script *s, struct vm_object *o, lua_State *L, int64
         return err_set(e, ENOSPC, "%s has no free slot: it has %d NICs", o->label, VM_NICS_MAX);
     if (is_live(o) && !vm_free_slots(o->vm))
         return err_set(e, ENOSPC, "%s has no free slot: %d NICs were attached while it runs; attach before boot", o->label,
-                       MACHINE_HOT_SLOTS);
+                       MACHINE_HOTPLUG_SLOTS);
     return 0;
 }
 

@@ -55,6 +55,12 @@ void push_stream(lua_State *L, struct stream *stream, const char *label, int kee
     scope_add(L, "stream", -1);
 }
 
+bool stream_is_live(lua_State *L, int index)
+{
+    struct stream_object *o = luaL_testudata(L, index, "stream");
+    return o && o->stream && !stream_eof(o->stream);
+}
+
 uint64_t option_window(lua_State *L, int index, const char *call)
 {
     uint64_t window = GUEST_WINDOW_DEFAULT;

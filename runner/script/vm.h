@@ -44,6 +44,8 @@ struct vm_object {
 
 /* The VM at argument 1; raises on anything else. */
 struct vm_object *check_vm(lua_State *L);
+/* The VM behind any object: itself, or the last in the chain of first user values; NULL if there is none. */
+const void *vm_behind(lua_State *L, int index);
 
 /* A blocking guest operation: names the call, checks the state, and gives the session and the deadline. Raises
  * when it cannot begin. `own` is the operation's own deadline. */

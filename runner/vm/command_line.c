@@ -52,7 +52,7 @@ static void add_channels(const struct machine *m, struct strv *argv)
     strv_add(argv, "-serial");
     strv_add(argv, "chardev:console");
     strv_add(argv, "-device");
-    strv_add(argv, "virtio-serial-pci,id=serial");
+    strv_add(argv, "virtio-serial-pci,id=serial,max_ports=2");
     add_chardev(argv, "agent", m->agent_fd);
     strv_add(argv, "-device");
     strv_add(argv, "virtserialport,bus=serial.0,id=agent,chardev=agent,name=org.provium.agent");
@@ -74,7 +74,7 @@ static void add_network(const struct machine *m, struct strv *argv)
     }
     if (is_pc(m) && is_auto(m->machine)) {
         strv_add(argv, "-device");
-        strv_add(argv, "pcie-pci-bridge,id=" MACHINE_HOT_BUS ",addr=0x1e");
+        strv_add(argv, MACHINE_HOTPLUG_BRIDGE);
     }
 }
 

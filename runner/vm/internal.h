@@ -31,7 +31,7 @@ struct vm {
     struct stream **readers; /* of the console */
     size_t reader_count;
 
-    char slots[MACHINE_HOT_SLOTS][32]; /* which device sits in each slot for hot-plug; empty: free */
+    char slots[MACHINE_HOTPLUG_SLOTS][32]; /* which device sits in each slot for hot-plug; empty: free */
     char unplugging[32];
     bool unplugged;
 

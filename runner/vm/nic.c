@@ -11,9 +11,8 @@
 
 static json_t *device_properties(const struct machine_nic *nic, const char *slot)
 {
-    json_t *device = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-net-pci", "id", nic->id, "netdev", nic->id,
-                               "mac", nic->mac, "bus", MACHINE_HOT_BUS, "romfile", "");
-    json_object_set_new(device, "addr", json_string(slot));
+    json_t *device = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-net-pci", "id", nic->id, "netdev", nic->id,
+                               "mac", nic->mac, "bus", "hotplug", "addr", slot, "romfile", "");
     _cleanup_free_ char *features = xstrdup(MACHINE_NIC_FEATURES);
     char *state;
     for (char *one = strtok_r(features, ",", &state); one; one = strtok_r(NULL, ",", &state)) {
@@ -26,7 +25,7 @@ static json_t *device_properties(const struct machine_nic *nic, const char *slot
 /* Index of a free slot, or -1. */
 static int free_slot(const struct vm *vm)
 {
-    for (int i = 0; i < MACHINE_HOT_SLOTS; i++)
+    for (int i = 0; i < MACHINE_HOTPLUG_SLOTS; i++)
         if (!*vm->slots[i])
             return i;
     return -1;
@@ -35,7 +34,7 @@ static int free_slot(const struct vm *vm)
 unsigned vm_free_slots(const struct vm *vm)
 {
     unsigned count = 0;
-    for (int i = 0; i < MACHINE_HOT_SLOTS; i++)
+    for (int i = 0; i < MACHINE_HOTPLUG_SLOTS; i++)
         count += !*vm->slots[i];
     return count;
 }
@@ -57,7 +56,7 @@ int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, 
     char slot[16], number[16];
     int index = free_slot(vm);
     if (index < 0)
-        return err_set(e, ENOSPC, "no free slot: at most %d NICs are hot-plugged; attach before boot", MACHINE_HOT_SLOTS);
+        return err_set(e, ENOSPC, "no free slot: at most %d NICs are hot-plugged; attach before boot", MACHINE_HOTPLUG_SLOTS);
     snprintf(slot, sizeof(slot), "0x%x", index + 1);
     if (pass_fd(vm, nic->fd, number, deadline, e) < 0 ||
         qmp_call(vm->qmp, "netdev_add",
@@ -81,7 +80,7 @@ int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e
         return -1;
     if (loop_wait(vm->loop, &vm->unplugged, limit < deadline ? limit : deadline) < 0)
         return err_set(e, errno, "the guest did not release the NIC within 10s");
-    for (int i = 0; i < MACHINE_HOT_SLOTS; i++)
+    for (int i = 0; i < MACHINE_HOTPLUG_SLOTS; i++)
         if (!strcmp(vm->slots[i], id))
             vm->slots[i][0] = '\0';
     return qmp_call(vm->qmp, "netdev_del", json_pack("{s:s}", "id", id), deadline, NULL, e);

@@ -70,7 +70,7 @@ int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
 
-/* NICs of a booted VM, by device id. Plugging puts it into a free slot. Unplugging waits at most 10 s for the guest. */
+/* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
 /* How many more can be plugged while it runs. */
 unsigned vm_free_slots(const struct vm *vm);
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);

@@ -251,6 +251,9 @@ function methods.close(bridge)
     end
 end
 
+core.class("bridge", methods)
+core.class("nic", nic_methods)
+
 function meta.__tostring(bridge) return ("bridge `%s`"):format(fields[bridge].name) end
 meta.__close = methods.close
 
