@@ -252,7 +252,6 @@ function methods.close(bridge)
 end
 
 core.class("bridge", methods)
-core.class("nic", nic_methods)
 
 function meta.__tostring(bridge) return ("bridge `%s`"):format(fields[bridge].name) end
 meta.__close = methods.close

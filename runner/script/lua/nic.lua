@@ -123,6 +123,8 @@ function methods.capture(n, opts)
     return capture("nic:capture", f, g.name, f.name .. ", " .. g.name, opts)
 end
 
+core.class("nic", methods)
+
 function meta.__tostring(n) return ("nic of %s on `%s`"):format(nic_fields[n].name, fields[nic_fields[n].bridge].name) end
 
 ---------------------------------------------------------------------------------------------------- of a VM's view
