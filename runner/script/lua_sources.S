@@ -14,6 +14,7 @@ lua_\name\()_end:
     source link
     source nic
     source lab
+    source snapshot
     source framework
 
     .section .note.GNU-stack, "", @progbits

@@ -29,5 +29,9 @@ void network_note_nic(struct vm_object *o, uint32_t bridge, const struct member_
 void network_forget_nics(struct vm_object *o);
 /* Before a boot: connects the VM's NICs; the descriptors are for the machine and the caller's. */
 int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e);
+/* The same for those that are marked as plugged, which come first. */
+int network_connect_plugged(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e);
+/* The VM's NIC on that bridge, or NULL. */
+struct vm_nic *vm_find_nic(struct vm_object *o, uint32_t bridge);
 /* After it, or after the plan changed: lets the agent configure what the switch has decided. */
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e);

@@ -15,7 +15,7 @@
 
 #define NIC_WAIT_NS (5 * NS_PER_S) /* for the guest to show a new interface */
 
-static struct vm_nic *find_nic(struct vm_object *o, uint32_t bridge)
+struct vm_nic *vm_find_nic(struct vm_object *o, uint32_t bridge)
 {
     for (size_t i = 0; i < o->nic_count; i++)
         if (o->nics[i].bridge == bridge)
@@ -32,7 +32,7 @@ static void remove_nic(struct vm_object *o, struct vm_nic *nic)
 
 void network_note_nic(struct vm_object *o, uint32_t bridge, const struct member_info *info)
 {
-    struct vm_nic *nic = find_nic(o, bridge);
+    struct vm_nic *nic = vm_find_nic(o, bridge);
     if (!nic) {
         o->nics = xreallocarray(o->nics, o->nic_count + 1, sizeof(*o->nics));
         nic = &o->nics[o->nic_count++];
@@ -61,32 +61,39 @@ static void nic_id(const struct vm_nic *nic, char id[static 32])
 }
 
 /* A QEMU has the NIC from now on, and the guest has not shown it yet. */
-static void note_plugged(struct vm_nic *nic, bool hot)
+static void note_plugged(struct vm_nic *nic)
 {
     nic->plugged = true;
-    nic->hot = hot;
+    memcpy(nic->device_mac, nic->mac, sizeof(nic->mac));
     nic->awaited = nic->configured = false;
     *nic->guest_name = '\0';
 }
 
 /* ------------------------------------------------------------------------------------------------- boot */
 
-int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
+int network_connect_plugged(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
 {
-    for (size_t i = o->nic_count; i-- > 0;)
-        if (o->nics[i].detached)
-            remove_nic(o, &o->nics[i]);
-    for (size_t i = 0; i < o->nic_count; i++) {
+    for (size_t i = 0; i < o->nic_count && o->nics[i].plugged; i++) {
         if (network_connect(s->network, o->nics[i].bridge, o->name, &nics[i].fd, e) < 0) {
             while (i--)
                 close(nics[i].fd);
             return -1;
         }
-        note_plugged(&o->nics[i], false);
         memcpy(nics[i].mac, o->nics[i].mac, sizeof(nics[i].mac));
+        nics[i].slot = -1;
         nic_id(&o->nics[i], nics[i].id);
     }
     return 0;
+}
+
+int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
+{
+    for (size_t i = o->nic_count; i-- > 0;)
+        if (o->nics[i].detached)
+            remove_nic(o, &o->nics[i]);
+    for (size_t i = 0; i < o->nic_count; i++)
+        note_plugged(&o->nics[i]);
+    return network_connect_plugged(s, o, nics, e);
 }
 
 /* How long the guest may take to show an interface: once for each that came. */
@@ -103,7 +110,7 @@ static int64_t take_wait(struct vm_object *o)
 /* Keeps what the agent said of a NIC; what is new goes to the test's log. */
 static void note_state(struct script *s, struct vm_object *o, const struct guest_nic *planned, struct guest_nic_state *state)
 {
-    struct vm_nic *nic = find_nic(o, planned->bridge);
+    struct vm_nic *nic = vm_find_nic(o, planned->bridge);
     if (state->reason && (!nic || !nic->reason || strcmp(nic->reason, state->reason))) {
         _cleanup_free_ char *line = xasprintf("%s: the NIC on bridge `%s`: %s", o->label, planned->bridge_name, state->reason);
         script_log(s, line);
@@ -136,24 +143,9 @@ int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline
 
 /* ------------------------------------------------------------------------------------------------- while it runs */
 
-/* Runs `step` as a blocking call of the VM at argument 1. */
-static int vm_step(lua_State *L, const char *call, int (*step)(struct script *, struct vm_object *, lua_State *, int64_t, struct err *))
-{
-    struct vm_object *o = check_vm(L);
-    struct script *s = script_of(L);
-    struct err e = ERR_INIT;
-    lua_pushfstring(L, "%s: %s", o->label, call);
-    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
-    int failed = step(s, o, L, deadline, &e);
-    if (failed && deadline_is_over(&s->deadline))
-        err_clear(&e);
-    deadline_leave(L, &s->deadline, failed);
-    return network_finish(L, failed, &e);
-}
-
 static struct vm_nic *nic_argument(struct vm_object *o, lua_State *L)
 {
-    return find_nic(o, (uint32_t)luaL_checkinteger(L, 2));
+    return vm_find_nic(o, (uint32_t)luaL_checkinteger(L, 2));
 }
 
 /* Is there room for one more NIC? */
@@ -188,13 +180,20 @@ static int plug(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
     int result = vm_plug_nic(o->vm, &m, deadline, e);
     close(m.fd);
     if (!result)
-        note_plugged(nic, true);
+        note_plugged(nic);
     return result;
+}
+
+/* As plug, but the link of a NIC that is there stays as it is. */
+static int plug_missing(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    struct vm_nic *nic = nic_argument(o, L);
+    return !nic || nic->plugged ? 0 : plug(s, o, L, deadline, e);
 }
 
 static int release(struct vm_object *o, struct vm_nic *nic, const char *id, int64_t deadline, struct err *e)
 {
-    if (!nic->hot)
+    if (vm_nic_slot(o->vm, id) < 0)
         return err_set(e, ENOTSUP, "the NIC was there at boot; only one that came later can be unplugged");
     if (vm_state(o->vm) == VM_PAUSED)
         return err_set(e, EBUSY, "%s is paused; resume it first", o->label);
@@ -229,7 +228,10 @@ static int drop(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
     struct vm_nic *nic = nic_argument(o, L);
     _cleanup_err_ struct err ignored = ERR_INIT;
     (void)e;
-    lua_pushboolean(L, nic && nic->hot && vm_state(o->vm) == VM_BOOTED);
+    char id[32] = "";
+    if (nic)
+        nic_id(nic, id);
+    lua_pushboolean(L, *id && vm_nic_slot(o->vm, id) >= 0 && vm_state(o->vm) == VM_BOOTED);
     unplug(s, o, L, deadline, &ignored);
     return 0;
 }
@@ -251,35 +253,46 @@ static int configure(struct script *s, struct vm_object *o, lua_State *L, int64_
     return network_configure_vm(s, o, deadline, e);
 }
 
+static int run_step(lua_State *L, const char *call, vm_step_fn step)
+{
+    struct err e = ERR_INIT;
+    return network_finish(L, vm_step(L, call, step, &e), &e);
+}
+
 static int check_plug_binding(lua_State *L)
 {
-    return vm_step(L, "attach", check_plug);
+    return run_step(L, "attach", check_plug);
 }
 
 static int plug_binding(lua_State *L)
 {
-    return vm_step(L, "attach", plug);
+    return run_step(L, "attach", plug);
+}
+
+static int plug_missing_binding(lua_State *L)
+{
+    return run_step(L, "attach", plug_missing);
 }
 
 static int unplug_binding(lua_State *L)
 {
-    return vm_step(L, "detach", unplug);
+    return run_step(L, "detach", unplug);
 }
 
 static int drop_binding(lua_State *L)
 {
     lua_settop(L, 2);
-    return vm_step(L, "close the bridge", drop);
+    return run_step(L, "close the bridge", drop);
 }
 
 static int set_link_binding(lua_State *L)
 {
-    return vm_step(L, "link", change_link);
+    return run_step(L, "link", change_link);
 }
 
 static int configure_binding(lua_State *L)
 {
-    return vm_step(L, "configure the network", configure);
+    return run_step(L, "configure the network", configure);
 }
 
 /* core.vm_nic(vm, bridge) → {plugged=, configured=, raw=, name=, reason=} */
@@ -300,6 +313,7 @@ static int nic_binding(lua_State *L)
 const luaL_Reg network_vm_functions[] = {
     {"vm_check_plug", check_plug_binding},
     {"vm_plug", plug_binding},
+    {"vm_plug_missing", plug_missing_binding},
     {"vm_unplug", unplug_binding},
     {"vm_drop_nic", drop_binding},
     {"vm_set_link", set_link_binding},

@@ -8,6 +8,7 @@ local meta = {__index = methods, __name = "bridge"}
 -- bridge → {id, name, lab, opts, closed, members = {name → vm or false}, nics = {name → nic}}
 local fields = setmetatable({}, {__mode = "k"})
 local of_vm = setmetatable({}, {__mode = "k"}) -- vm → array of bridges in attach order
+local captured = setmetatable({}, {__mode = "k"}) -- stream of a capture → {bridge = its fields, name = of the member or nil}
 local stale = setmetatable({}, {__mode = "k"}) -- paused VMs that something has changed for
 
 -- Raises where the test made the call.
@@ -55,7 +56,7 @@ local function check_keys(call, t, accepted)
 end
 
 -- For link.lua and nic.lua.
-bridges.methods, bridges.fields = methods, fields
+bridges.methods, bridges.fields, bridges.captured = methods, fields, captured
 bridges.fail, bridges.fail_in, bridges.of, bridges.ask = fail, fail_in, of, ask
 bridges.endpoint, bridges.check_keys = endpoint, check_keys
 
@@ -255,5 +256,40 @@ core.class("bridge", methods)
 
 function meta.__tostring(bridge) return ("bridge `%s`"):format(fields[bridge].name) end
 meta.__close = methods.close
+
+------------------------------------------------------------------------------------------------ for lua/snapshot.lua
+
+-- {[id] = name} of the open bridges.
+function bridges.names()
+    local out = {}
+    for _, f in pairs(fields) do
+        if not f.closed then out[f.id] = f.name end
+    end
+    return out
+end
+
+-- Is the stream a capture on a bridge or a NIC of one of these VMs (a set)?
+function bridges.captures(stream, vms)
+    local capture = captured[stream]
+    for name, vm in pairs(capture and capture.bridge.members or {}) do
+        if vms[vm] and (not capture.name or capture.name == name) then return true end
+    end
+    return false
+end
+
+-- The VM is a member of the bridge, with that link; returns the bridge's id.
+function bridges.put_back(bridge, vm, link)
+    local f = of(bridge, "attach")
+    ask("attach", core.net_attach, f.id, {{name = vm:name(), vm = vm}})
+    f.members[vm:name()] = vm
+    remember(vm, bridge)
+    ask("attach", core.net_set_link, f.id, vm:name(), link)
+    return f.id
+end
+
+-- NICs of a running VM that its machine has not.
+function bridges.plug_missing(vm)
+    for _, bridge in ipairs(of_vm[vm] or {}) do core.vm_plug_missing(vm, fields[bridge].id) end
+end
 
 return bridges

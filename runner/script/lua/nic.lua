@@ -28,8 +28,10 @@ local function capture(call, f, name, label, opts)
     if opts.point ~= nil and (name or (opts.point ~= "sent" and opts.point ~= "delivered")) then
         fail('%s: point must be "sent" or "delivered", and is for bridges', call)
     end
-    return ask(call, core.net_capture, f.id, name, label, opts.filter, opts.precision == "ns", opts.point == "delivered",
-               opts.file)
+    local stream = ask(call, core.net_capture, f.id, name, label, opts.filter, opts.precision == "ns",
+                       opts.point == "delivered", opts.file)
+    bridges.captured[stream] = {bridge = f, name = name}
+    return stream
 end
 
 function bridge_methods.capture(bridge, opts)
