@@ -154,7 +154,7 @@ static int exit_code_of(const struct run *run, const struct run_totals *totals, 
     return totals->files_bad ? EXIT_TESTS_FAILED : 0;
 }
 
-static int dispatch(struct run *run, const struct worker_run *worker, struct run_totals *totals)
+static int dispatch(struct run *run, const struct worker_run *worker, int broker, struct run_totals *totals)
 {
     const struct options *options = run->options;
     _cleanup_buf_ struct buf job = BUF_INIT(1 << 20);
@@ -175,6 +175,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
         .fail_fast = options->fail_fast,
         .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
+        .broker = broker,
         .on_file = on_file,
         .on_stderr = on_stderr,
         .arg = run,
@@ -183,7 +184,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
 }
 
 int run_files(const struct options *options, const struct environment *env, const struct selection *selection,
-              const struct worker_run *worker)
+              const struct worker_run *worker, int broker)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     struct run run = {.options = options, .selection = selection, .budget = pool_budget(options)};
@@ -211,7 +212,7 @@ int run_files(const struct options *options, const struct environment *env, cons
                  selection->count);
     emit_started(&run);
     emit_discovered(&run);
-    int signal_number = dispatch(&run, worker, &totals);
+    int signal_number = dispatch(&run, worker, broker, &totals);
     progress_free(run.progress);
     run.progress = NULL;
     output_end(&run.output, &totals, signal_number);

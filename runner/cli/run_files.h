@@ -6,6 +6,6 @@
 #include "config/environment.h"
 #include "pool/worker.h"
 
-/* Returns the exit code. */
+/* `broker` is of uplink_broker_start, or -1. Returns the exit code. */
 int run_files(const struct options *options, const struct environment *env, const struct selection *selection,
-              const struct worker_run *worker);
+              const struct worker_run *worker, int broker);

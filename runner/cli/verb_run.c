@@ -15,8 +15,20 @@
 #include "cli/verb.h"
 #include "initrd/merge.h"
 #include "ns/sandbox.h"
+#include "uplink/broker.h"
 #include "config/qemu.h"
 #include "vm/accel.h"
+
+/* Forks the process that keeps the host's network for bridges with an uplink; it ends with this one. -1: none. */
+static int start_broker(void)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    pid_t pid;
+    int broker = uplink_broker_start(&pid, &e);
+    if (broker < 0)
+        say_warning("bridges can have no uplink: %s", err_message(&e));
+    return broker;
+}
 
 /* Continues in the inner process. */
 static int enter_sandbox(enum sandbox_choice choice, bool quiet)
@@ -91,6 +103,7 @@ int verb_run(const struct options *options)
         return EXIT_USAGE;
     _cleanup_free_ char *accel_note = NULL;
     bool kvm = selection.count && choose_kvm(options, config, env, &accel_note);
+    int broker = selection.count ? start_broker() : -1;
     if (selection.count && enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
@@ -102,5 +115,5 @@ int verb_run(const struct options *options)
         .run_id = run_id,
         .seed = seed,
     };
-    return run_files(options, env, &selection, &worker);
+    return run_files(options, env, &selection, &worker, broker);
 }
