@@ -101,6 +101,8 @@ const struct option_row option_rows[] = {
      "the event stream on stdout", NULL},
     {"events-socket", 0, OPTION_TEXT, FIELD(events_socket), "PATH", GROUP_OUTPUT, VERB_RUN,
      "the event stream for whoever connects to PATH", NULL},
+    {"coverage", 0, OPTION_FLAG, FIELD(coverage), NULL, GROUP_OUTPUT, VERB_RUN,
+     "afterwards the report of provium-coverage", NULL},
     {"color", 0, OPTION_WORD, FIELD(color), "auto|always|never", GROUP_OUTPUT, REPORT,
      "colour the text (default: on a terminal, unless NO_COLOR)", color_words},
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,

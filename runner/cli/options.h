@@ -46,7 +46,7 @@ struct options {
     int sandbox; /* enum sandbox_choice or -1 */
 
     /* Output. */
-    bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress;
+    bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
     char *junit, *html, *save_events, *events_socket; /* NULL: not given */
     int color; /* enum color_choice */
     bool help, version;

@@ -8,6 +8,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "cli/coverage_step.h"
+#include "cli/output.h"
 #include "cli/preflight.h"
 #include "cli/run_files.h"
 #include "cli/say.h"
@@ -72,6 +74,45 @@ static char *make_run_id(void)
     return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
 }
 
+/* Enters the sandbox and runs; the event file of --coverage is there while this lasts. */
+static int run_selection(const struct options *options, const struct environment *env, const struct config *config,
+                         const struct selection *selection, uint64_t seed)
+{
+    _cleanup_free_ char *accel_note = NULL, *run_id = NULL;
+    bool kvm = selection->count && choose_kvm(options, config, env, &accel_note);
+    if (selection->count && enter_sandbox(config->sandbox, options->quiet) < 0)
+        return EXIT_USAGE;
+    initrd_cache_sweep(env->scratch_root);
+    run_id = make_run_id();
+    struct worker_run worker = {
+        .roots = selection->found.roots,
+        .kvm = kvm,
+        .accel_note = accel_note ? accel_note : (char[]){""},
+        .run_id = run_id,
+        .seed = seed,
+    };
+    return run_files(options, env, selection, &worker);
+}
+
+static int run_covered(const struct options *options, const struct environment *env, const struct config *config,
+                       const struct selection *selection, uint64_t seed)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    struct coverage_step step;
+    struct options with_events = *options;
+    if (coverage_step_begin(&step, options, env, &e) < 0) {
+        say_error(&e);
+        return EXIT_USAGE;
+    }
+    if (step.path)
+        with_events.save_events = step.path;
+    int code = run_selection(&with_events, env, config, selection, seed);
+    if (step.path && !coverage_step_report(&step, output_owns_stdout(options) ? STDERR_FILENO : STDOUT_FILENO) && !code)
+        code = EXIT_TESTS_FAILED;
+    coverage_step_end(&step);
+    return code;
+}
+
 int verb_run(const struct options *options)
 {
     _cleanup_err_ struct err e = ERR_INIT;
@@ -89,18 +130,5 @@ int verb_run(const struct options *options)
         say_note("no test files found");
     else if (!options->no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;
-    _cleanup_free_ char *accel_note = NULL;
-    bool kvm = selection.count && choose_kvm(options, config, env, &accel_note);
-    if (selection.count && enter_sandbox(config->sandbox, options->quiet) < 0)
-        return EXIT_USAGE;
-    initrd_cache_sweep(env->scratch_root);
-    _cleanup_free_ char *run_id = make_run_id();
-    struct worker_run worker = {
-        .roots = selection.found.roots,
-        .kvm = kvm,
-        .accel_note = accel_note ? accel_note : (char[]){""},
-        .run_id = run_id,
-        .seed = seed,
-    };
-    return run_files(options, env, &selection, &worker);
+    return run_covered(options, env, config, &selection, seed);
 }
