@@ -11,6 +11,7 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 #define SELECT       (VERB_RUN | VERB_LIST)
 #define REPORT       (VERB_RUN | VERB_MERGE)
 #define LAUNCH       (VERB_RUN | VERB_PREPARE)
+#define KERNEL       (LAUNCH | VERB_INIT)
 #define MACHINE      (VERB_RUN | VERB_DOCTOR)
 
 /* clang-format off */
@@ -62,9 +63,9 @@ const struct option_row option_rows[] = {
      "run a file that did not pass up to N times more (default 0)", NULL},
     {"psi-threshold", 0, OPTION_PERCENT, FIELD(psi_threshold), "PCT", GROUP_RESOURCES, VERB_RUN,
      "start no file at that CPU pressure, 0 for never mind (default 50, TCG 0)", NULL},
-    {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
+    {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, KERNEL,
      "another kernel for a profile, for this run", NULL},
-    {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
+    {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, KERNEL,
      "another initrd for a profile, for this run", NULL},
     {"append", 0, OPTION_TEXTS, FIELD(appends), "[PROFILE=]STR", GROUP_RESOURCES, LAUNCH,
      "more kernel command line for a profile", NULL},
@@ -108,6 +109,8 @@ const struct option_row option_rows[] = {
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,
      "no live progress on the terminal", NULL},
 
+    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_INIT,
+     "replace files that are there", NULL},
     {"help", 'h', OPTION_FLAG, FIELD(help), NULL, GROUP_GENERAL, VERB_ALL,
      "this text, or that of a command", NULL},
     {"version", 'V', OPTION_FLAG, FIELD(version), NULL, GROUP_GENERAL, VERB_ALL,

@@ -49,7 +49,7 @@ struct options {
     bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
     char *junit, *html, *save_events, *events_socket; /* NULL: not given */
     int color; /* enum color_choice */
-    bool help, version;
+    bool help, version, force;
 };
 
 enum option_kind {

@@ -13,6 +13,9 @@
 #define VERB_DOCTOR  (1u << 2)
 #define VERB_PREPARE (1u << 3)
 #define VERB_MERGE   (1u << 4)
+#define VERB_INIT       (1u << 5)
+#define VERB_COMPLETION (1u << 6)
+#define VERB_MAN        (1u << 7)
 #define VERB_ALL     (~0u)
 
 struct verb {
@@ -36,3 +39,6 @@ int verb_list(const struct options *options);
 int verb_doctor(const struct options *options);
 int verb_merge(const struct options *options);
 int verb_prepare(const struct options *options);
+int verb_init(const struct options *options);
+int verb_completion(const struct options *options);
+int verb_man(const struct options *options);
