@@ -190,7 +190,7 @@ int select_files(const struct options *options, const struct environment *env, c
     _cleanup_(selection_done) struct selection s = {0};
     if (setup_files(options, config, &s.found, e) < 0)
         return -1;
-    if (options->rerun_failed)
+    if (options->rerun_failed && !options->watch)
         select_failed(&s.found, env);
     if (options->since && select_since(&s.found, options->since, e) < 0)
         return -1;
