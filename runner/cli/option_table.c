@@ -59,6 +59,8 @@ const struct option_row option_rows[] = {
      "multiplies the CPUs, 0.5 to 8.0 (default 1.0)", NULL},
     {"timeout", 0, OPTION_DURATION, FIELD(timeout_ns), "DUR", GROUP_RESOURCES, VERB_RUN,
      "limit per file, 0 for none (default 300s)", NULL},
+    {"backfill", 0, OPTION_FLAG, FIELD(backfill), NULL, GROUP_RESOURCES, VERB_RUN,
+     "let files that fit pass one that waits for memory, for 30 s at most", NULL},
     {"fail-fast", 0, OPTION_FLAG, FIELD(fail_fast), NULL, GROUP_RESOURCES, VERB_RUN,
      "start no further file after the first failed one", NULL},
     {"retries", 0, OPTION_NUMBER, FIELD(retries), "N", GROUP_RESOURCES, VERB_RUN,
@@ -79,6 +81,8 @@ const struct option_row option_rows[] = {
      "namespaces around the run (default: the config's)", sandbox_words},
     {"no-build", 0, OPTION_FLAG, FIELD(no_build), NULL, GROUP_RESOURCES, LAUNCH,
      "run no build commands of profiles", NULL},
+    {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,
+     "leave the merging of equal pages (KSM) as it is", NULL},
     {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN,
      "skip the checks before the run", NULL},
 

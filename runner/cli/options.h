@@ -39,7 +39,7 @@ struct options {
     double cpu_overcommit;
     double psi_threshold; /* percent, 0 disables; -1: not given */
     int64_t timeout_ns; /* 0 disables */
-    bool fail_fast, no_preflight, no_build;
+    bool fail_fast, backfill, no_preflight, no_build, no_ksm;
     struct strv kernels, initrds, appends; /* "[PROFILE=]VALUE" */
     char *qemu;
     int accel;   /* enum accel_choice or -1 */

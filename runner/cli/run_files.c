@@ -94,10 +94,14 @@ static void emit_discovered(struct run *run)
 {
     for (size_t i = 0; i < run->selection->count; i++) {
         _cleanup_payload_ struct payload p = PAYLOAD_INIT;
-        payload_add_text(&p, "path", run->selection->files[i].label);
-        payload_add_strings(&p, "fixture_refs", &STRV_INIT);
-        payload_add_nil(&p, "declared_claim");
-        payload_add_uint(&p, "repeat", run->selection->files[i].repeat);
+        const struct dispatch_file *file = &run->selection->files[i];
+        payload_add_text(&p, "path", file->label);
+        payload_add_strings(&p, "fixture_refs", &file->fixture_refs);
+        if (file->declares_claim)
+            payload_add_amount(&p, "declared_claim", file->claim.memory_bytes, file->claim.cpus);
+        else
+            payload_add_nil(&p, "declared_claim");
+        payload_add_uint(&p, "repeat", file->repeat);
         event_stream_emit(run->stream, 0, "file_discovered", &p);
     }
 }
@@ -174,6 +178,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
         .timeout_ns = options->timeout_ns,
         .psi_threshold = psi_threshold(options, worker->kvm),
         .fail_fast = options->fail_fast,
+        .backfill = options->backfill,
         .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
         .on_file = on_file,

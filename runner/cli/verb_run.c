@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/coverage_step.h"
+#include "cli/ksm.h"
 #include "cli/output.h"
 #include "cli/preflight.h"
 #include "cli/run_files.h"
@@ -113,6 +114,8 @@ static int run_selection(const struct options *options, const struct environment
     struct running running = {.options = options, .env = env, .coverage = coverage};
     bool guests = selection->count || options->watch;
     int signal_number, code = EXIT_USAGE;
+    if (guests && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
+        say_note("KSM merges equal pages of guests now (--no-ksm leaves it alone)");
     running.kvm = guests && choose_kvm(options, config, env, &running.accel_note);
     if (!guests || enter_sandbox(config->sandbox, options->quiet) == 0) {
         running.session = run_session_new(options, env, &e);
@@ -144,6 +147,7 @@ int verb_run(const struct options *given)
         say_note("no provium.toml here: using the built-in profile `%s`", DEFAULT_PROFILE);
     if (!selection.count)
         say_note("no test files found");
+    selection_scan(&selection);
     if ((selection.count || options.watch) && !options.no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;
     if (coverage_step_begin(&coverage, &options, env, &e) < 0) {

@@ -90,6 +90,7 @@ int watch(const struct options *options, const struct environment *env, struct r
             keep_affected(&r, &changed);
         bool runs = r.config && (first || r.selection.count);
         if (runs) {
+            selection_scan(&r.selection);
             if (!first && run_session_restart(session, &e) < 0) {
                 say_warning("%s", err_message(&e));
                 err_clear(&e);

@@ -160,6 +160,10 @@ void file_result_take(struct file_result *r, const struct event *ev)
         r->chunk_error = payload_string(ev->payload, "message");
     } else if (event_is(ev, "worker_timed_out")) {
         r->status = FILE_TIMED_OUT;
+    } else if (event_is(ev, "worker_interrupted")) {
+        r->status = FILE_FAILED;
+        free(r->detail);
+        r->detail = payload_string(ev->payload, "message");
     } else if (event_is(ev, "test_started")) {
         take_start(r, ev);
     } else if (event_is(ev, "test_passed")) {
