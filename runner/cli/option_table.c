@@ -44,6 +44,8 @@ const struct option_row option_rows[] = {
      "then wait, and run again what a change concerns; Ctrl-C leaves", NULL},
     {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,
      "merge also when a shard is missing", NULL},
+    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_LSP | VERB_INIT,
+     "replace files that exist", NULL},
     {"repeat", 0, OPTION_COUNT, FIELD(repeat), "N", GROUP_SELECTION, VERB_RUN,
      "run each file N times", NULL},
     {"seed", 0, OPTION_SEED, FIELD(seed), "N", GROUP_SELECTION, SELECT,
@@ -115,8 +117,6 @@ const struct option_row option_rows[] = {
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,
      "no live progress on the terminal", NULL},
 
-    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_INIT,
-     "replace files that are there", NULL},
     {"help", 'h', OPTION_FLAG, FIELD(help), NULL, GROUP_GENERAL, VERB_ALL,
      "this text, or that of a command", NULL},
     {"version", 'V', OPTION_FLAG, FIELD(version), NULL, GROUP_GENERAL, VERB_ALL,

@@ -24,7 +24,7 @@ struct options {
     bool include_slow;
     struct strv tags, no_tags, tag_meta, no_tag_meta; /* the last two are "K=V" */
     char *since, *durations;
-    bool rerun_failed, allow_missing, watch;
+    bool rerun_failed, allow_missing, watch, force;
     struct shard {
         unsigned index, count; /* index from 1 */
     } shard;
@@ -49,7 +49,7 @@ struct options {
     bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
     char *junit, *html, *save_events, *events_socket; /* NULL: not given */
     int color; /* enum color_choice */
-    bool help, version, force;
+    bool help, version;
 };
 
 enum option_kind {

@@ -1,10 +1,11 @@
-/* `provium init [DIR]`: a project that passes. What is there already is kept, unless --force. */
+/* `provium init [DIR]`: a project that passes, with what an editor wants to know. What is there already is kept, unless --force. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "cli/lsp.h"
 #include "cli/say.h"
 #include "cli/verb.h"
 
@@ -80,7 +81,10 @@ static int write_project(const struct options *options, const char *directory, b
     if (write_new(options, directory, "provium.toml", &config, kept, e) < 0 ||
         write_new(options, directory, "tests/smoke.test.lua", &test, kept, e) < 0)
         return -1;
-    return write_new(options, directory, "tests/fixtures/base.fixture.lua", &fixture, kept, e);
+    if (write_new(options, directory, "tests/fixtures/base.fixture.lua", &fixture, kept, e) < 0)
+        return -1;
+    bool kept_editor;
+    return lsp_write(directory, options->force, &kept_editor, e);
 }
 
 int verb_init(const struct options *options)

@@ -9,8 +9,10 @@ lua_\name\()_end:
     .endm
 
     source wait
+    source barrier
     source bridge
     source lab
+    source snapshot
     source framework
 
     .section .note.GNU-stack, "", @progbits

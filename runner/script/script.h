@@ -34,10 +34,14 @@ struct script {
     struct network *network;  /* the unit's switch; NULL until the first bridge */
     struct pool_client *pool; /* takes the events and lends memory and CPUs */
     struct deadline deadline;
+    struct serving *serving;  /* of coroutines at barriers (barrier.c) */
     const char *path;         /* of the test file, as discovered */
     size_t memory_used;       /* Lua heap, bytes */
     unsigned vm_count;        /* VMs made so far; also numbers them */
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
+    char *temporary;          /* directory of snapshots without a path; NULL: none yet */
+    int temporary_fd;         /* holds its lock */
+    unsigned temporary_count; /* names given out */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "pool/pool.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/network.h"
 #include "script/vm.h"
 
@@ -124,8 +125,7 @@ static int exceed_claim(struct vm_object *o, const char *what, uint64_t wanted, 
     return err_hint(e, "claim %s = %llu%s", what, (unsigned long long)(used + wanted), unit);
 }
 
-/* Takes the VM's memory from the claim or from the pool; waiting for the pool stops the clocks. */
-static int charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
+int vm_charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
 {
     vm_release_charge(s, o);
     if (s->claim.taken && s->claim.memory_bytes) {
@@ -172,7 +172,7 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
     o->launching = false;
-    if (charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
+    if (vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {
         vm_release_charge(s, o);
@@ -185,14 +185,9 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
         return -1;
     }
     o->launching = true;
+    o->time_pinned = options->has_initial_time;
     o->cid = s->settings->first_cid + o->number;
     return 0;
-}
-
-static int raise_boot(lua_State *L, struct vm_object *o, struct err *e)
-{
-    err_prefix(e, "%s", o->label);
-    return raise_err(L, e);
 }
 
 int vm_boot_begin_binding(lua_State *L)
@@ -202,6 +197,7 @@ int vm_boot_begin_binding(lua_State *L)
     struct launch_options options;
     struct err e = ERR_INIT;
     lua_settop(L, 2);
+    check_unused(L, "boot");
     if (vm_state(o->vm) == VM_BOOTED || vm_state(o->vm) == VM_PAUSED)
         return raise_format(L, "%s: boot: VM is %s already", o->label, vm_state_name(vm_state(o->vm)));
     check_options(L, 2, "vm:boot", boot_keys);
@@ -211,7 +207,7 @@ int vm_boot_begin_binding(lua_State *L)
     deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = begin(s, o, &options, &e);
     deadline_leave(L, &s->deadline, false);
-    return failed ? raise_boot(L, o, &e) : 0;
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_wait_binding(lua_State *L)
@@ -226,14 +222,14 @@ int vm_boot_wait_binding(lua_State *L)
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = vm_boot_wait(o->vm, &o->launch.boot, deadline, &e);
     if (!failed)
-        vm_announce_boot(s, o);
+        vm_announce_boot(s, o, "boot");
     launch_done(&o->launch);
     if (!failed)
         failed = network_configure_vm(s, o, deadline, &e);
     if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
-    return failed ? raise_boot(L, o, &e) : 0;
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_binding(lua_State *L)

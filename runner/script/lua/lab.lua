@@ -2,7 +2,7 @@
 --
 -- The file scope exists from the start; a test scope is laid over it for each test body. A scope holds a lab, bound
 -- to the global `provium`, and the handles opened while it was current, by class in closing order.
-local core, bridges = ...
+local core, bridges, barriers = ...
 
 local scopes = {}
 local CLASSES = {"stream", "process", "file", "worker", "vm", "bridge", "lab"}
@@ -13,9 +13,11 @@ local NOUN = {vm = "VM", bridge = "bridge", sub_lab = "sub-lab"}
 
 local methods = {}
 local lab_meta = {__name = "lab"}
+core.class("lab", methods)
 local fields = setmetatable({}, {__mode = "k"}) -- lab userdata -> its fields
 local settings = {timeout = nil, reset_between_tests = nil}
 local root, current_scope, file_scope
+local home = setmetatable({}, {__mode = "k"}) -- VM → the lab that it was made in
 
 local function fields_of(lab, call)
     local f = fields[lab]
@@ -47,6 +49,12 @@ local function find(lab, kind, name)
         if found ~= nil then return found end
         lab = f.parent
     end
+end
+
+-- The lab itself, or for that of a test the file's.
+local function outermost(lab)
+    while fields[lab].parent do lab = fields[lab].parent end
+    return lab
 end
 
 local function check_name(call, name)
@@ -108,6 +116,8 @@ function methods.vm(lab, name, profile, opts)
     check_free("lab:vm", lab, "vm", name, 2)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
+    barriers.set_home(vm, outermost(lab))
+    home[vm] = lab
     bridges.bind(vm, function(other) return find(other, "vm", name) == vm end)
     return vm
 end
@@ -251,6 +261,11 @@ function methods.claim(lab, amount)
     core.claim(amount)
 end
 
+function methods.barrier(lab, name, count, timeout)
+    fields_of(lab, "lab:barrier")
+    barriers.wait(outermost(lab), name, count, timeout)
+end
+
 ---------------------------------------------------------------------------------------------------------- dot lookup
 
 -- The reserved functions take the lab as an optional first argument.
@@ -290,6 +305,23 @@ function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) e
 function core.vm_methods.nic(vm, name) return bridges.nic_of(vm, name) end
 function core.vm_methods.ip(vm, bridge, family) return bridges.ip_of(vm, bridge, family) end
 
+local function count_open(vm, class)
+    local count = 0
+    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
+        for _, handle in ipairs(scope.handles[class]) do
+            if core.is_open_on(handle, vm) then count = count + 1 end
+        end
+    end
+    return count
+end
+
+function core.vm_methods.open_file_count(vm) return count_open(vm, "file") end
+function core.vm_methods.open_stream_count(vm) return count_open(vm, "stream") end
+
+function core.vm_methods.is_quiescent(vm)
+    return core.is_idle(vm) and count_open(vm, "file") == 0 and count_open(vm, "stream") == 0
+end
+
 ------------------------------------------------------------------------------------------------------------- scopes
 
 local function new_scope(name, parent)
@@ -322,6 +354,27 @@ function scopes.close()
     local scope = current_scope
     enter(file_scope)
     return close(scope)
+end
+
+-- For lua/snapshot.lua.
+scopes.lab_methods, scopes.direct_vms, scopes.fields_of = methods, direct_vms, fields_of
+function scopes.lab_of(vm) return home[vm] end
+
+-- Every handle of that class, of the file and of the running test.
+function scopes.handles(class)
+    local out = {}
+    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
+        table.move(scope.handles[class], 1, #scope.handles[class], #out + 1, out)
+    end
+    return out
+end
+
+-- Calls fn; an error of it that has no position yet gets that of the function at `level` above the caller.
+function scopes.at_caller(level, fn)
+    local ok, problem = pcall(fn)
+    if ok then return end
+    if type(problem) == "string" and not problem:find("^[^\n]-:%d+: ") then error(problem, level + 1) end
+    error(problem, 0)
 end
 
 function scopes.close_file() return close(file_scope) end
@@ -359,6 +412,8 @@ function scopes.check_alive(test_name)
 end
 
 root = new_lab("provium")
+barriers.root = root
+scopes.barriers = barriers
 file_scope = new_scope("provium")
 file_scope.lab = root
 enter(file_scope)
