@@ -14,6 +14,8 @@ void network_open(lua_State *L);
 struct network *network_of(lua_State *L);
 uint32_t network_check_bridge(lua_State *L);
 int network_finish(lua_State *L, int failed, struct err *e);
+/* The array {{name=, vm=}, …} at `index`; the result is anchored by the stack, on top of it. */
+struct member_request *network_read_members(lua_State *L, int index);
 int network_capture_binding(lua_State *L);
 int network_plug_binding(lua_State *L);
 int network_plug_missing_binding(lua_State *L);

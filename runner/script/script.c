@@ -17,8 +17,8 @@
 
 /* lua/ as bytes (lua_sources.S). */
 extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
-    lua_bridge_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
-    lua_framework_end[];
+    lua_bridge_end[], lua_bridge_state_start[], lua_bridge_state_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[],
+    lua_snapshot_end[], lua_framework_start[], lua_framework_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -97,6 +97,10 @@ static int open_state(lua_State *L)
     run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
+    lua_pushvalue(L, core);
+    lua_pushvalue(L, -2);
+    run_source(L, "=[provium:bridge_state]", lua_bridge_state_start, lua_bridge_state_end, 2);
+    lua_pop(L, 1);
     lua_pushvalue(L, core);
     run_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
     run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);

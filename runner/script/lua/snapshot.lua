@@ -53,9 +53,9 @@ local function refuse_live(call, vms)
             table.concat(lines, "\n    ")), 0)
     end
     for _, vm in ipairs(vms) do
-        local n = core.calls_in_flight(vm)
+        local n = core.unawaited(vm)
         if n > 0 then
-            error(('%s: vm "%s" has %d asynchronous call%s in flight; await %s first'):format(call, vm:name(), n,
+            error(('%s: vm "%s" has %d asynchronous call%s that nobody has awaited; await %s first'):format(call, vm:name(), n,
                 n == 1 and "" or "s", n == 1 and "it" or "them"), 0)
         end
     end
