@@ -38,10 +38,10 @@ end
 
 ------------------------------------------------------------------------------------------------------------ saving
 
-local CLOSE = "close them first"
+local LIVE, CLOSE = "live streams", "close them first"
 
 -- What would go on in the host while the guest goes back: nothing may be live on these VMs.
-local function refuse_live(call, vms, remedy)
+local function refuse_live(call, vms, what, remedy)
     local concerned, lines = {}, {}
     for _, vm in ipairs(vms) do concerned[vm] = true end
     for _, stream in ipairs(scopes.handles("stream")) do
@@ -51,7 +51,7 @@ local function refuse_live(call, vms, remedy)
         end
     end
     if #lines > 0 then
-        error(("%s in %s; %s:\n    %s"):format(call, core.file_path(), remedy, table.concat(lines, "\n    ")), 0)
+        error(("%s: %s in %s; %s:\n    %s"):format(call, what, core.file_path(), remedy, table.concat(lines, "\n    ")), 0)
     end
     for _, vm in ipairs(vms) do
         local n = core.unawaited(vm)
@@ -87,7 +87,7 @@ function core.vm_methods.snapshot(vm, path)
         error(("%s: path must be a string (got %s)"):format(call, type(path)), 2)
     end
     scopes.at_caller(2, function()
-        if is_running(vm) then refuse_live(call .. ": live streams", {vm}, CLOSE) end
+        if is_running(vm) then refuse_live(call, {vm}, LIVE, CLOSE) end
         local target = path or core.temporary_path(".snap")
         while_frozen({vm}, function() core.vm_capture(vm, target, path ~= nil, bridges.names()) end)
         path = target
@@ -246,7 +246,7 @@ function scopes.lab_methods.snapshot(lab, dir)
         local list = survey(lab, target, {}, {})
         local vms = each_vm(list)
         local states = states_of("lab:snapshot", vms)
-        refuse_live("lab:snapshot: live streams", vms, CLOSE)
+        refuse_live("lab:snapshot", vms, LIVE, CLOSE)
         core.make_directory(target)
         local ok, problem = pcall(save, list, states, dir ~= nil)
         if not ok then
@@ -362,7 +362,7 @@ end
 function scopes.take_baseline(keep)
     local list = survey(scopes.root(), "", {}, {})
     local vms = each_vm(list)
-    refuse_live("reset_between_tests: would auto-snapshot a live stream", vms, "open it inside a test")
+    refuse_live("reset_between_tests", vms, "would auto-snapshot a live stream", "open it inside a test")
     if not keep then return end
     local target = core.temporary_path(".lab")
     local states = states_of("reset_between_tests", vms)
