@@ -12,6 +12,8 @@ lua_\name\()_end:
     source barrier
     source bridge
     source bridge_state
+    source link
+    source nic
     source lab
     source snapshot
     source framework

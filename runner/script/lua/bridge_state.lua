@@ -52,7 +52,8 @@ function bridges.save(bridge)
         end
     end
     return {name = f.name, options = f.opts, members = members, partitions = partitions, isolated = isolated,
-            impairments = bridge:impairments(), routes = bridge:routes(), saved = ask("snapshot", core.net_save, f.id)}
+            impairments = bridge:impairments(), routes = bridge:routes(), uplink = bridge:uplink(),
+            saved = ask("snapshot", core.net_save, f.id)}
 end
 
 -- Raises when a VM that runs on would lose its network by bridges.replace.
@@ -72,11 +73,8 @@ function bridges.replace(bridge, record, vms)
     local id = ask("restore", core.net_load, record.saved, list)
     for _, vm in pairs(f.closed and {} or f.members) do
         if vm then
-            core.vm_unplug(vm, f.id, true)
-            local known = bridges.of_vm(vm)
-            for i = #known, 1, -1 do
-                if known[i] == bridge then table.remove(known, i) end
-            end
+            core.vm_drop_nic(vm, f.id)
+            bridges.forget(vm, bridge)
         end
     end
     if not f.closed then core.net_close(f.id) end

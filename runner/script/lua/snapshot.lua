@@ -294,6 +294,10 @@ local function replace_bridges(list)
         local others = {}
         for i, name in ipairs(one.record.routes) do others[i] = one.lab[name] end
         if #others > 0 then one.bridge:route(others) end
+        local uplink = one.record.uplink
+        if uplink then
+            one.bridge:enable_uplink{host_loopback = uplink.host_loopback == true, forward = uplink.forwards or {}}
+        end
     end
 end
 
