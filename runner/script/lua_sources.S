@@ -11,6 +11,7 @@ lua_\name\()_end:
     source wait
     source bridge
     source lab
+    source snapshot
     source framework
 
     .section .note.GNU-stack, "", @progbits

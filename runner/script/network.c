@@ -446,6 +446,7 @@ void network_open(lua_State *L)
         {"net_routes", net_routes},
         {"net_capture", network_capture_binding},
         {"vm_plug", network_plug_binding},
+        {"vm_plug_missing", network_plug_missing_binding},
         {"vm_unplug", network_unplug_binding},
         {"vm_set_link", network_set_link_binding},
         {"vm_configure", network_configure_binding},

@@ -16,11 +16,16 @@ uint32_t network_check_bridge(lua_State *L);
 int network_finish(lua_State *L, int failed, struct err *e);
 int network_capture_binding(lua_State *L);
 int network_plug_binding(lua_State *L);
+int network_plug_missing_binding(lua_State *L);
 int network_unplug_binding(lua_State *L);
 int network_set_link_binding(lua_State *L);
 int network_configure_binding(lua_State *L);
 
 /* Before a boot: connects the VM's NICs; the descriptors are for the machine and the caller's. */
 int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e);
+/* The same for those that are marked as plugged, which come first. */
+int network_connect_plugged(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e);
+/* The VM's NIC on that bridge, or NULL. */
+struct vm_nic *vm_find_nic(struct vm_object *o, uint32_t bridge);
 /* After it, or after the plan changed: lets the agent configure what the switch has decided. */
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e);

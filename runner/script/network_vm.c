@@ -13,19 +13,28 @@
 
 #define NIC_WAIT_NS (5 * NS_PER_S) /* for the guest to show a new interface */
 
-int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
+int network_connect_plugged(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
 {
-    for (size_t i = 0; i < o->nic_count; i++) {
-        o->nics[i].plugged = true;
+    for (size_t i = 0; i < o->nic_count && o->nics[i].plugged; i++) {
         if (network_connect(s->network, o->nics[i].bridge, o->name, &nics[i].fd, e) < 0) {
             while (i--)
                 close(nics[i].fd);
             return -1;
         }
         memcpy(nics[i].mac, o->nics[i].mac, sizeof(nics[i].mac));
+        nics[i].port = -1;
         snprintf(nics[i].id, sizeof(nics[i].id), "nic%u", o->nics[i].bridge);
     }
     return 0;
+}
+
+int network_connect_vm(struct script *s, struct vm_object *o, struct machine_nic *nics, struct err *e)
+{
+    for (size_t i = 0; i < o->nic_count; i++) {
+        o->nics[i].plugged = true;
+        memcpy(o->nics[i].device_mac, o->nics[i].mac, sizeof(o->nics[i].mac));
+    }
+    return network_connect_plugged(s, o, nics, e);
 }
 
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e)
@@ -50,22 +59,7 @@ int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline
     return 0;
 }
 
-/* Runs `step` as a blocking call of the VM at argument 1. */
-static int vm_step(lua_State *L, const char *call, int (*step)(struct script *, struct vm_object *, lua_State *, int64_t, struct err *))
-{
-    struct vm_object *o = check_vm(L);
-    struct script *s = script_of(L);
-    struct err e = ERR_INIT;
-    lua_pushfstring(L, "%s: %s", o->label, call);
-    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
-    int failed = step(s, o, L, deadline, &e);
-    if (failed && deadline_is_over(&s->deadline))
-        err_clear(&e);
-    deadline_leave(L, &s->deadline, failed);
-    return network_finish(L, failed, &e);
-}
-
-static struct vm_nic *find_nic(struct vm_object *o, uint32_t bridge)
+struct vm_nic *vm_find_nic(struct vm_object *o, uint32_t bridge)
 {
     for (size_t i = 0; i < o->nic_count; i++)
         if (o->nics[i].bridge == bridge)
@@ -76,7 +70,7 @@ static struct vm_nic *find_nic(struct vm_object *o, uint32_t bridge)
 static int plug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
-    struct vm_nic *nic = find_nic(o, bridge);
+    struct vm_nic *nic = vm_find_nic(o, bridge);
     if (!nic || vm_state(o->vm) != VM_BOOTED)
         return 0;
     struct machine_nic m = {.fd = -1};
@@ -89,13 +83,21 @@ static int plug(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
     int result = vm_plug_nic(o->vm, &m, deadline, e);
     close(m.fd);
     nic->plugged = !result;
+    memcpy(nic->device_mac, nic->mac, sizeof(nic->mac));
     return result;
+}
+
+/* As plug, but the link of a NIC that is there stays as it is. */
+static int plug_missing(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    struct vm_nic *nic = vm_find_nic(o, (uint32_t)lua_tointeger(L, 2));
+    return !nic || nic->plugged ? 0 : plug(s, o, L, deadline, e);
 }
 
 static int unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
-    struct vm_nic *nic = find_nic(o, bridge);
+    struct vm_nic *nic = vm_find_nic(o, bridge);
     char id[32];
     (void)s;
     if (!nic)
@@ -116,7 +118,7 @@ static int change_link(struct script *s, struct vm_object *o, lua_State *L, int6
     char id[32];
     (void)s;
     uint32_t bridge = (uint32_t)lua_tointeger(L, 2);
-    struct vm_nic *nic = find_nic(o, bridge);
+    struct vm_nic *nic = vm_find_nic(o, bridge);
     snprintf(id, sizeof(id), "nic%u", bridge);
     if (!nic || !nic->plugged || vm_state(o->vm) != VM_BOOTED)
         return 0;
@@ -129,23 +131,34 @@ static int configure(struct script *s, struct vm_object *o, lua_State *L, int64_
     return network_configure_vm(s, o, deadline, e);
 }
 
+static int run_step(lua_State *L, const char *call, vm_step_fn step)
+{
+    struct err e = ERR_INIT;
+    return network_finish(L, vm_step(L, call, step, &e), &e);
+}
+
 int network_plug_binding(lua_State *L)
 {
-    return vm_step(L, "attach", plug);
+    return run_step(L, "attach", plug);
+}
+
+int network_plug_missing_binding(lua_State *L)
+{
+    return run_step(L, "attach", plug_missing);
 }
 
 int network_unplug_binding(lua_State *L)
 {
-    return vm_step(L, "detach", unplug);
+    return run_step(L, "detach", unplug);
 }
 
 int network_set_link_binding(lua_State *L)
 {
-    return vm_step(L, "link", change_link);
+    return run_step(L, "link", change_link);
 }
 
 int network_configure_binding(lua_State *L)
 {
-    return vm_step(L, "configure the network", configure);
+    return run_step(L, "configure the network", configure);
 }
 

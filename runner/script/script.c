@@ -10,12 +10,13 @@
 #include "network/network.h"
 #include "script/argument.h"
 #include "script/json.h"
+#include "script/temporary.h"
 
 #define LUA_HEAP_MAX ((size_t)2 << 30)
 
 /* lua/ as bytes (lua_sources.S). */
 extern const char lua_wait_start[], lua_wait_end[], lua_bridge_start[], lua_bridge_end[], lua_lab_start[],
-    lua_lab_end[], lua_framework_start[], lua_framework_end[];
+    lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[], lua_framework_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -91,8 +92,15 @@ static int open_state(lua_State *L)
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
     run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_pushvalue(L, core);
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
+    run_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
+    lua_pop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
@@ -123,6 +131,7 @@ struct script *script_new(const char *path, const struct script_settings *settin
     s->loop = loop;
     s->pool = pool;
     s->log_ref = LUA_NOREF;
+    s->temporary_fd = -1;
     deadline_init(&s->deadline, loop, path, settings->show_progress);
     s->deadline.on_nag = on_nag;
     s->deadline.on_nag_arg = s;
@@ -150,6 +159,7 @@ void script_free(struct script *s)
         lua_close(s->L);
     network_free(s->network);
     deadline_done(&s->deadline);
+    temporary_remove(s);
     free(s);
 }
 

@@ -38,6 +38,9 @@ struct script {
     size_t memory_used;       /* Lua heap, bytes */
     unsigned vm_count;        /* VMs made so far; also numbers them */
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
+    char *temporary;          /* directory of snapshots without a path; NULL: none yet */
+    int temporary_fd;         /* holds its lock */
+    unsigned temporary_count; /* names given out */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

@@ -55,6 +55,15 @@ void push_stream(lua_State *L, struct stream *stream, const char *label, int kee
     scope_add(L, "stream", -1);
 }
 
+const char *push_live_stream_owner(lua_State *L, int index)
+{
+    struct stream_object *o = luaL_testudata(L, index, "stream");
+    if (!o || !o->stream || stream_is_closed(o->stream) || stream_eof(o->stream))
+        return NULL;
+    lua_getiuservalue(L, index, 1);
+    return stream_describe(o->stream);
+}
+
 uint64_t option_window(lua_State *L, int index, const char *call)
 {
     uint64_t window = GUEST_WINDOW_DEFAULT;

@@ -124,8 +124,7 @@ static int exceed_claim(struct vm_object *o, const char *what, uint64_t wanted, 
     return err_hint(e, "claim %s = %llu%s", what, (unsigned long long)(used + wanted), unit);
 }
 
-/* Takes the VM's memory from the claim or from the pool; waiting for the pool stops the clocks. */
-static int charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
+int vm_charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
 {
     vm_release_charge(s, o);
     if (s->claim.taken && s->claim.memory_bytes) {
@@ -172,7 +171,7 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
     o->launching = false;
-    if (charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
+    if (vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {
         vm_release_charge(s, o);
@@ -185,14 +184,9 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
         return -1;
     }
     o->launching = true;
+    o->time_pinned = options->has_initial_time;
     o->cid = s->settings->first_cid + o->number;
     return 0;
-}
-
-static int raise_boot(lua_State *L, struct vm_object *o, struct err *e)
-{
-    err_prefix(e, "%s", o->label);
-    return raise_err(L, e);
 }
 
 int vm_boot_begin_binding(lua_State *L)
@@ -211,7 +205,7 @@ int vm_boot_begin_binding(lua_State *L)
     deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = begin(s, o, &options, &e);
     deadline_leave(L, &s->deadline, false);
-    return failed ? raise_boot(L, o, &e) : 0;
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_wait_binding(lua_State *L)
@@ -226,14 +220,14 @@ int vm_boot_wait_binding(lua_State *L)
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = vm_boot_wait(o->vm, &o->launch.boot, deadline, &e);
     if (!failed)
-        vm_announce_boot(s, o);
+        vm_announce_boot(s, o, "boot");
     launch_done(&o->launch);
     if (!failed)
         failed = network_configure_vm(s, o, deadline, &e);
     if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
-    return failed ? raise_boot(L, o, &e) : 0;
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_binding(lua_State *L)

@@ -21,7 +21,6 @@
 
 struct snapshot_nic {
     char *bridge;  /* its name in the lab */
-    uint32_t id;   /* of device and netdev: nic<id> */
     char *mac;
     int port;      /* the root port it was plugged into, or -1: on the root bus */
     bool link;
@@ -39,10 +38,10 @@ struct snapshot_info {
     uint64_t memory_bytes;
     unsigned cpus;
     char *cmdline;     /* the kernel's, complete */
-    char *kernel, *initrd; /* SHA-256 of what QEMU was given; "" for none */
     bool seeded;       /* rng_seed was given */
     uint64_t rng_seed;
     bool time_pinned;  /* initial_time was given, or a test set the clock: not corrected after a restore */
+    bool serial_agent; /* the agent speaks on the serial line, not on the virtio port */
     bool paused;       /* the state of the VM when it was taken */
     int64_t taken_ns;  /* CLOCK_REALTIME */
     struct snapshot_nic *nics; /* in the order of their devices */

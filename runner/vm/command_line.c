@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 static bool is_auto(const char *s)
 {
     return !s || !strcmp(s, "auto");
@@ -34,7 +36,11 @@ static void add_machine(const struct machine *m, struct strv *argv)
     strv_add(argv, "-m");
     strv_addf(argv, "%" PRIu64 "M", m->memory_bytes >> 20);
     strv_add(argv, "-object");
-    strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
+    if (m->memory_fd < 0)
+        strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
+    else
+        strv_addf(argv, "memory-backend-file,id=ram,size=%" PRIu64 ",mem-path=/proc/self/fd/%d,share=%s", m->memory_bytes,
+                  m->memory_fd, m->incoming ? "off" : "on");
 }
 
 static void add_chardev(struct strv *argv, const char *id, int fd)
@@ -63,19 +69,29 @@ static void add_channels(const struct machine *m, struct strv *argv)
     }
 }
 
+static void add_nic(const struct machine_nic *nic, struct strv *argv)
+{
+    _cleanup_free_ char *bus = nic->port < 0 ? xstrdup("") : xasprintf(",bus=rp%d", nic->port);
+    strv_add(argv, "-netdev");
+    strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", nic->id, nic->fd);
+    strv_add(argv, "-device");
+    strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES "%s", nic->id, nic->id, nic->mac,
+              bus);
+}
+
+/* Slots are given out in the order of the devices: those on the root bus come first, and those in ports take none. */
 static void add_network(const struct machine *m, struct strv *argv)
 {
-    for (size_t i = 0; i < m->nic_count; i++) {
-        strv_add(argv, "-netdev");
-        strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", m->nics[i].id, m->nics[i].fd);
-        strv_add(argv, "-device");
-        strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES, m->nics[i].id, m->nics[i].id,
-                  m->nics[i].mac);
-    }
+    for (size_t i = 0; i < m->nic_count; i++)
+        if (m->nics[i].port < 0)
+            add_nic(&m->nics[i], argv);
     for (int i = 0; is_pc(m) && is_auto(m->machine) && i < MACHINE_ROOT_PORTS; i++) {
         strv_add(argv, "-device");
         strv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d", i, i + 1);
     }
+    for (size_t i = 0; i < m->nic_count; i++)
+        if (m->nics[i].port >= 0)
+            add_nic(&m->nics[i], argv);
 }
 
 static void add_random(const struct machine *m, struct strv *argv)
@@ -113,4 +129,9 @@ void machine_command_line(const struct machine *m, struct strv *argv)
     }
     strv_add(argv, "-append");
     strv_add(argv, m->cmdline);
+    if (m->incoming) {
+        strv_add(argv, "-S");
+        strv_add(argv, "-incoming");
+        strv_add(argv, "defer");
+    }
 }

@@ -10,6 +10,7 @@
 struct machine_nic {
     char id[32]; /* of device and netdev */
     char mac[24];
+    int port; /* the root port it is plugged into; -1: on the root bus */
     int fd;
 };
 
@@ -26,6 +27,8 @@ struct machine {
     const char *cmdline;     /* the kernel's, complete */
     int kernel_fd, initrd_fd;
     int qmp_fd, console_fd, agent_fd, agent_isa_fd;
+    int memory_fd;           /* a file of at least memory_bytes that is the guest's memory; -1: QEMU's own */
+    bool incoming;           /* state is to be loaded, on top of the file's memory, which stays as it is: writes are private */
     const struct machine_nic *nics; /* in the order of their PCI slots */
     size_t nic_count;
     const char *rtc_base;    /* "utc" or a date as -rtc base= takes it */

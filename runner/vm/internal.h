@@ -1,6 +1,7 @@
 /* A VM's parts, shared by vm.c (what callers ask for) and watch.c (what happens to it). */
 #pragma once
 
+#include "snapshot/snapshot_file.h"
 #include "vm/panic.h"
 #include "vm/qemu.h"
 #include "vm/vm.h"
@@ -17,6 +18,13 @@ struct vm {
     struct qmp *qmp;
     struct guest *guest;
     int64_t agent_timeout_ns;
+
+    int memory_fd;                     /* of a guest that was booted: its memory */
+    struct snapshot_file *base;        /* of one that was restored: what it began with */
+    struct snapshot_info origin;       /* the machine, as a snapshot tells of it; without identities and NICs */
+    unsigned generations;              /* given out so far */
+    bool frozen;                       /* vm_freeze has stopped the vCPUs */
+    bool loaded;                       /* a snapshot's state */
 
     bool booting;         /* between vm_boot_begin and the end of vm_boot_wait */
     bool exited;          /* QEMU is gone */
@@ -40,6 +48,12 @@ struct vm {
     bool ended_told;
 };
 
+/* From any state: forgets what was of an earlier boot and starts QEMU. `line` as for guest_reconnect. */
+int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e);
+/* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
+int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e);
+/* "<call>: VM is <state>; <what to do>" */
+int vm_wrong_state(const struct vm *vm, const char *call, struct err *e);
 /* booted or paused */
 bool vm_is_live(const struct vm *vm);
 /* Takes the text. */

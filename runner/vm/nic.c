@@ -78,6 +78,14 @@ int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e
     return qmp_call(vm->qmp, "netdev_del", json_pack("{s:s}", "id", id), deadline, NULL, e);
 }
 
+int vm_nic_port(const struct vm *vm, const char *id)
+{
+    for (int i = 0; i < MACHINE_ROOT_PORTS; i++)
+        if (!strcmp(vm->ports[i], id))
+            return i;
+    return -1;
+}
+
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e)
 {
     return qmp_call(vm->qmp, "set_link", json_pack("{s:s, s:b}", "name", id, "up", up), deadline, NULL, e);

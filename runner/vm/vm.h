@@ -11,6 +11,7 @@
 #include "guest/guest.h"
 #include "loop/loop.h"
 #include "qmp/qmp.h"
+#include "snapshot/snapshot_file.h"
 #include "vm/command_line.h"
 #include "vm/console.h"
 
@@ -73,7 +74,41 @@ void vm_shutdown(struct vm *vm);
 /* NICs of a booted VM, by device id. Plugging puts it on a free root port. Unplugging waits at most 10 s for the guest. */
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
+/* The root port that a NIC is plugged into; -1: it was there at boot. */
+int vm_nic_port(const struct vm *vm, const char *id);
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
+
+/* Snapshots. A capture is made of a frozen VM; freezing several before capturing any gives one consistent cut. */
+
+/* What the VM does not know of itself. Borrowed. */
+struct vm_capture {
+    const char *provium, *profile;
+    bool time_pinned;
+    bool durable; /* the file is on the disk when this returns */
+    struct snapshot_nic *nics;
+    size_t nic_count;
+};
+
+/* Stops the vCPUs of a booted VM; a paused one is as it has to be. vm_thaw undoes it. */
+int vm_freeze(struct vm *vm, int64_t deadline, struct err *e);
+void vm_thaw(struct vm *vm);
+int vm_capture(struct vm *vm, const char *path, const struct vm_capture *capture, int64_t deadline, struct err *e);
+
+/* For restores of this very VM that leave handles valid: to be made before vm_freeze. The agent sends no output of
+ * processes from then on, until vm_mark_release after vm_thaw, or a restore. */
+struct vm_mark;
+struct vm_mark *vm_mark_new(struct vm *vm, int64_t deadline, struct err *e);
+void vm_mark_free(struct vm_mark *mark);
+DEFINE_CLEANUP(struct vm_mark, vm_mark_free)
+int vm_mark_release(struct vm *vm, int64_t deadline, struct err *e);
+
+/* Begins with the state in `file` (taken) instead of a boot: VM created or shut down, or in any state with a mark of its
+ * own. `load` waits until QEMU has the state, `run` until the agent answers; several VMs may be begun, then loaded, then
+ * run. After a failure the VM is dead. `boot` comes from launch_restore. */
+int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
+                     struct err *e);
+int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e);
+int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_mark *mark, int64_t deadline, struct err *e);
 
 /* The agent session for an operation: the VM must be booted. A guest that is rebooting itself is waited for.
  * Error: `<call>: VM is <state>; <remedy>` or the cause of death. */

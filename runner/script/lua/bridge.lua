@@ -8,6 +8,7 @@ local meta, nic_meta = {__index = methods, __name = "bridge"}, {__index = nic_me
 local fields = setmetatable({}, {__mode = "k"})     -- bridge → {id, name, lab, members = {name → vm or false}, nics}
 local nic_fields = setmetatable({}, {__mode = "k"}) -- nic → {bridge, vm}
 local of_vm = setmetatable({}, {__mode = "k"})      -- vm → array of bridges in attach order
+local captured = setmetatable({}, {__mode = "k"})   -- stream of a capture → {bridge fields, name of the member or nil}
 
 local function of(bridge, call)
     local f = fields[bridge]
@@ -349,7 +350,10 @@ local function capture(call, f, name, label, opts)
     if opts.point ~= nil and (name or (opts.point ~= "sent" and opts.point ~= "delivered")) then
         error(('%s: point must be "sent" or "delivered", and is for bridges'):format(call), 3)
     end
-    return ask("capture", core.net_capture, f.id, name, label, opts.filter, opts.precision == "ns", opts.point == "delivered")
+    local stream = ask("capture", core.net_capture, f.id, name, label, opts.filter, opts.precision == "ns",
+                       opts.point == "delivered")
+    captured[stream] = {bridge = f, name = name}
+    return stream
 end
 
 function methods.capture(bridge, opts)
@@ -453,6 +457,41 @@ function bridges.bind(vm, lab_sees)
             core.vm_plug(vm, f.id)
         end
     end
+end
+
+------------------------------------------------------------------------------------------------ for lua/snapshot.lua
+
+-- {[id] = name} of the open bridges.
+function bridges.names()
+    local out = {}
+    for _, f in pairs(fields) do
+        if not f.closed then out[f.id] = f.name end
+    end
+    return out
+end
+
+-- Is the stream a capture on a bridge or a NIC of one of these VMs (a set)?
+function bridges.captures(stream, vms)
+    local capture = captured[stream]
+    for name, vm in pairs(capture and capture.bridge.members or {}) do
+        if vms[vm] and (not capture.name or capture.name == name) then return true end
+    end
+    return false
+end
+
+-- The VM is a member of the bridge, with that link; returns the bridge's id.
+function bridges.put_back(bridge, vm, link)
+    local f = of(bridge, "attach")
+    ask("attach", core.net_attach, f.id, {{name = vm:name(), vm = vm}})
+    f.members[vm:name()] = vm
+    remember(vm, bridge)
+    ask("attach", core.net_set_link, f.id, vm:name(), link)
+    return f.id
+end
+
+-- NICs of a running VM that its machine has not.
+function bridges.plug_missing(vm)
+    for _, bridge in ipairs(of_vm[vm] or {}) do core.vm_plug_missing(vm, fields[bridge].id) end
 end
 
 return bridges

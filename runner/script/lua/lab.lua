@@ -16,6 +16,7 @@ local lab_meta = {__name = "lab"}
 local fields = setmetatable({}, {__mode = "k"}) -- lab userdata -> its fields
 local settings = {timeout = nil, reset_between_tests = nil}
 local root, current_scope, file_scope
+local home = setmetatable({}, {__mode = "k"}) -- VM → the lab that it was made in
 
 local function fields_of(lab, call)
     local f = fields[lab]
@@ -108,6 +109,7 @@ function methods.vm(lab, name, profile, opts)
     check_free("lab:vm", lab, "vm", name, 2)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
+    home[vm] = lab
     bridges.bind(vm, function(other) return find(other, "vm", name) == vm end)
     return vm
 end
@@ -322,6 +324,27 @@ function scopes.close()
     local scope = current_scope
     enter(file_scope)
     return close(scope)
+end
+
+-- For lua/snapshot.lua.
+scopes.lab_methods, scopes.direct_vms, scopes.fields_of = methods, direct_vms, fields_of
+function scopes.lab_of(vm) return home[vm] end
+
+-- Every handle of that class, of the file and of the running test.
+function scopes.handles(class)
+    local out = {}
+    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
+        table.move(scope.handles[class], 1, #scope.handles[class], #out + 1, out)
+    end
+    return out
+end
+
+-- Calls fn; an error of it that has no position yet gets that of the function at `level` above the caller.
+function scopes.at_caller(level, fn)
+    local ok, problem = pcall(fn)
+    if ok then return end
+    if type(problem) == "string" and not problem:find("^[^\n]-:%d+: ") then error(problem, level + 1) end
+    error(problem, 0)
 end
 
 function scopes.close_file() return close(file_scope) end
