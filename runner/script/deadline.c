@@ -169,14 +169,36 @@ static int64_t shifted(int64_t deadline, int64_t ns)
     return deadline == DEADLINE_NONE ? deadline : deadline + ns;
 }
 
-void deadline_shift(struct deadline *d, int64_t ns)
+static void shift_test(struct deadline *d, int64_t ns)
 {
     d->test = shifted(d->test, ns);
-    d->file = shifted(d->file, ns);
     d->nag_at = shifted(d->nag_at, ns);
     d->test_start += ns;
+}
+
+void deadline_shift(struct deadline *d, int64_t ns)
+{
+    shift_test(d, ns);
+    d->file = shifted(d->file, ns);
+    d->waited += ns;
     source_set_deadline(d->nag_timer, d->nag_at);
     rearm(d);
+}
+
+void deadline_suspend(struct deadline *d)
+{
+    d->suspended = clock_monotonic_ns();
+    source_set_deadline(d->nag_timer, DEADLINE_NONE);
+    arm_alarm(0);
+}
+
+void deadline_resume(struct deadline *d, int64_t waited)
+{
+    int64_t elapsed = clock_monotonic_ns() - d->suspended;
+    d->suspended = 0;
+    waited = waited < 0 ? elapsed : waited;
+    shift_test(d, elapsed - waited);
+    deadline_shift(d, waited);
 }
 
 static void hook(lua_State *L, lua_Debug *ar);

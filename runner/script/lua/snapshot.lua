@@ -123,3 +123,17 @@ function core.vm_methods.restore(vm, what)
     scopes.at_caller(2, function() restore_all{{vm = vm, path = path, info = core.snapshot_info(path)}} end)
     return vm
 end
+
+-- For lua/fixture.lua: the path of a handle and what it is of; a new VM of the lab, restored.
+local fixtures = {}
+function fixtures.path_of(value)
+    local kind = paths[value] and (getmetatable(value) == SNAPSHOT.__name and "vm" or "lab")
+    return kind and paths[value], kind
+end
+function fixtures.restore_vm(lab, name, path)
+    local info = core.snapshot_info(path)
+    local vm = scopes.lab_methods.vm(lab, name, info.profile)
+    restore_all{{vm = vm, path = path, info = info}}
+    return vm
+end
+return fixtures
