@@ -41,6 +41,8 @@ const struct option_row option_rows[] = {
      "another order, of files (default), of tests in their file, or both", shuffle_words},
     {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,
      "merge also when a shard is missing", NULL},
+    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_LSP,
+     "replace files that exist", NULL},
     {"repeat", 0, OPTION_COUNT, FIELD(repeat), "N", GROUP_SELECTION, VERB_RUN,
      "run each file N times", NULL},
     {"seed", 0, OPTION_SEED, FIELD(seed), "N", GROUP_SELECTION, SELECT,

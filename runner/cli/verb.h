@@ -13,6 +13,7 @@
 #define VERB_DOCTOR  (1u << 2)
 #define VERB_PREPARE (1u << 3)
 #define VERB_MERGE   (1u << 4)
+#define VERB_LSP     (1u << 5)
 #define VERB_ALL     (~0u)
 
 struct verb {
@@ -33,6 +34,7 @@ const struct verb *verb_find(const char *name);
 
 int verb_run(const struct options *options);
 int verb_list(const struct options *options);
+int verb_lsp_setup(const struct options *options);
 int verb_doctor(const struct options *options);
 int verb_merge(const struct options *options);
 int verb_prepare(const struct options *options);

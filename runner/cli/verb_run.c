@@ -13,6 +13,7 @@
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
+#include "fixture/evict.h"
 #include "initrd/merge.h"
 #include "ns/sandbox.h"
 #include "config/qemu.h"
@@ -94,6 +95,7 @@ int verb_run(const struct options *options)
     if (selection.count && enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
+    store_evict(config->cache_dir, config->cache_max_size);
     _cleanup_free_ char *run_id = make_run_id();
     struct worker_run worker = {
         .roots = selection.found.roots,

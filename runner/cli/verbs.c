@@ -10,6 +10,8 @@ const struct verb verbs[] = {
      verb_doctor},
     {"merge", VERB_MERGE, "STREAM...", -1, "join the event streams of shards into the reports of one run",
      verb_merge},
+    {"lsp-setup", VERB_LSP, "[DIR]", 1, "write the types of test files into DIR, for editors",
+     verb_lsp_setup},
     {"prepare", VERB_PREPARE, "[PROFILE]", 1, "build and check profiles without booting them",
      verb_prepare},
 };

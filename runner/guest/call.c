@@ -23,7 +23,8 @@ static struct guest_call *find(struct guest *g, uint64_t id)
 
 static void destroy(struct guest_call *call)
 {
-    guest_mark_forget(call->guest, call);
+    if (call->marks)
+        guest_mark_forget(call->guest, call);
     free(call->label);
     err_clear(&call->error);
     buf_done(&call->value);

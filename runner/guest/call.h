@@ -39,6 +39,7 @@ struct guest_call {
     void *arg;
     bool background; /* not counted as in flight: a process or a stream */
     bool windowed;   /* data counts against `credit` */
+    unsigned marks;  /* that hold it; none, once its guest is freed */
     bool abandoned;  /* the caller is gone; freed when the result comes */
 
     /* What is still to be sent of the body: from `upload`, then from `source`. */

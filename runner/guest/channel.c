@@ -294,6 +294,7 @@ void guest_free(struct guest *g)
         line_done(&g->lines[i]);
     set_agent(&g->agent, NULL);
     guest_mark_orphan(g);
+    guest_file_orphan(g);
     free(g->keep);
     free(g->why);
     free(g);

@@ -56,6 +56,8 @@ void guest_channel_violation(struct guest *g, const char *format, ...) __attribu
 
 /* file.c: the list of open files. */
 struct guest_file *guest_file_next(const struct guest_file *f);
+/* The guest is being freed: its files are closed. */
+void guest_file_orphan(struct guest *g);
 /* mark.c: a call, or the guest, ceases to be. */
 void guest_mark_forget(struct guest *g, const struct guest_call *call);
 void guest_mark_orphan(struct guest *g);

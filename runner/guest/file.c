@@ -32,6 +32,12 @@ struct guest_file *guest_open(struct guest *g, struct guest_worker *worker, cons
     return f;
 }
 
+void guest_file_orphan(struct guest *g)
+{
+    for (; g->files; g->files = g->files->next)
+        g->files->closed = true;
+}
+
 static void forget(struct guest_file *f)
 {
     struct guest_file **at = &f->guest->files;

@@ -154,6 +154,11 @@ int guest_async_await(struct guest_async *a, int64_t deadline, struct guest_sysc
     return guest_syscall_finish(a->call, ret, e);
 }
 
+void guest_async_give_up(struct guest_async *a, const char *why)
+{
+    guest_call_give_up(a->call, ETIMEDOUT, why);
+}
+
 bool guest_async_is_done(const struct guest_async *a)
 {
     return a->call->done;

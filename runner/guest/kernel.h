@@ -50,6 +50,8 @@ struct guest_async *guest_syscall_async(struct guest *g, struct guest_worker *wo
 /* A timeout leaves it pending. */
 int guest_async_await(struct guest_async *a, int64_t deadline, struct guest_syscall_result *ret,
                       struct err *e);
+/* One that waits at a gate: it is not made, and fails with that reason. */
+void guest_async_give_up(struct guest_async *a, const char *why);
 bool guest_async_is_done(const struct guest_async *a);
 void guest_async_free(struct guest_async *a);
 DEFINE_CLEANUP(struct guest_async, guest_async_free)

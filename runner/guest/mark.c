@@ -33,6 +33,7 @@ struct guest_mark *guest_mark_new(struct guest *g)
                 cap = cap ? 2 * cap : 16;
                 mark->objects = xreallocarray(mark->objects, cap, sizeof(*mark->objects));
             }
+            call->marks++;
             mark->objects[mark->object_count++] = (struct marked){
                 .call = call, .credit = {call->credit[0], call->credit[1]}, .saved = call->handlers->save(call)};
         }
@@ -56,8 +57,11 @@ void guest_mark_free(struct guest_mark *mark)
             at = &(*at)->next;
         *at = mark->next;
     }
-    for (size_t i = 0; i < mark->object_count; i++)
+    for (size_t i = 0; i < mark->object_count; i++) {
+        if (mark->guest && mark->objects[i].call)
+            mark->objects[i].call->marks--;
         free(mark->objects[i].saved);
+    }
     free(mark->objects);
     free(mark->files);
     free(mark);
@@ -73,8 +77,12 @@ void guest_mark_forget(struct guest *g, const struct guest_call *call)
 
 void guest_mark_orphan(struct guest *g)
 {
-    for (struct guest_mark *mark = g->marks; mark; mark = mark->next)
+    for (struct guest_mark *mark = g->marks; mark; mark = mark->next) {
+        for (size_t i = 0; i < mark->object_count; i++)
+            if (mark->objects[i].call)
+                mark->objects[i].call->marks = 0;
         mark->guest = NULL;
+    }
 }
 
 static bool is_open(const struct guest *g, uint64_t id)

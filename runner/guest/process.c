@@ -211,7 +211,17 @@ bool guest_process_is_running(const struct guest_process *p)
 
 const char *guest_process_lost(const struct guest_process *p)
 {
-    return p->now.exited ? NULL : p->call->error.message;
+    return p->now.exited || p->call->error.code != ENOTCONN ? NULL : p->call->error.message;
+}
+
+const char *guest_process_failure(const struct guest_process *p)
+{
+    return p->now.exited || p->call->error.code == ENOTCONN ? NULL : p->call->error.message;
+}
+
+void guest_process_give_up(struct guest_process *p, const char *why)
+{
+    guest_call_give_up(p->call, ETIMEDOUT, why);
 }
 
 int guest_process_status(const struct guest_process *p, struct guest_result *ret)

@@ -27,6 +27,11 @@ bool guest_process_is_running(const struct guest_process *p);
 /* The machine is gone or began anew, and the process with it: NULL, or why. */
 const char *guest_process_lost(const struct guest_process *p);
 
+/* It could not be started after all, or was given up: NULL, or why. */
+const char *guest_process_failure(const struct guest_process *p);
+/* One that waits at a gate: it is not started, and fails with that reason. */
+void guest_process_give_up(struct guest_process *p, const char *why);
+
 /* Waits until it has ended and its outputs have, or 200 ms more. When `kill_at` passes before, its group gets SIGKILL,
  * and the result says timed out. The result borrows its output from the process. */
 int guest_process_wait(struct guest_process *p, int64_t kill_at, int64_t deadline, struct guest_result *ret,

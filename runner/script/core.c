@@ -63,15 +63,17 @@ static void add_frame(lua_State *L, luaL_Buffer *b, lua_Debug *ar)
     luaL_addvalue(b);
 }
 
-/* core.traceback(level) → text: at most TRACEBACK_FRAMES frames, none of the framework, none of C at its edges */
+/* core.traceback(level, thread?) → text: at most TRACEBACK_FRAMES frames, none of the framework, none of C at its edges */
 static int core_traceback(lua_State *L)
 {
     lua_Debug ar;
     int frames = 0;
     luaL_Buffer b;
+    int level = (int)luaL_checkinteger(L, 1);
+    lua_State *of = lua_isthread(L, 2) ? lua_tothread(L, 2) : L;
     luaL_buffinit(L, &b);
-    for (int level = (int)luaL_checkinteger(L, 1); lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sln", &ar);
+    for (; lua_getstack(of, level, &ar); level++) {
+        lua_getinfo(of, "Sln", &ar);
         if (is_framework(&ar) || (*ar.what == 'C' && (!*ar.namewhat || !strcmp(ar.name, "xpcall"))))
             continue;
         if (frames++ == TRACEBACK_FRAMES) {
@@ -270,6 +272,16 @@ static int core_object(lua_State *L)
     return 1;
 }
 
+/* core.class(name, methods): for the comparison of the types in stubs/ with what there is */
+static int core_class(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, "provium.classes");
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 2);
+    lua_rawset(L, -3);
+    return 0;
+}
+
 /* core.kind(value) → "vm" or nil */
 static int core_kind(lua_State *L)
 {
@@ -328,6 +340,7 @@ void core_open(lua_State *L)
         {"set_scope", core_set_scope},
         {"scope_add", core_scope_add},
         {"object", core_object},
+        {"class", core_class},
         {"kind", core_kind},
         {"claim", core_claim},
         {NULL, NULL},

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/script.h"
 
 #define HOOK_INSTRUCTIONS 10000
@@ -211,7 +212,7 @@ static void raise_over(lua_State *L, struct deadline *d, const char *call, const
     char text[512];
     snprintf(text, sizeof(text), "%s %gs in %s%s%s%s", file ? "file timed out after" : "timed out after",
              (double)(file ? d->file_limit : d->test_limit) / 1e9, *call ? call : "Lua code at ",
-             *call ? " (" : "", where, *call ? ")" : "");
+             *call && *where ? " (" : "", where, *call && *where ? ")" : "");
     if (!d->expired)
         memcpy(d->message, text, sizeof(text));
     if (file && !*d->file_message)
@@ -240,9 +241,11 @@ static void position(lua_State *L, char *out, size_t n)
 int64_t deadline_enter(lua_State *L, struct deadline *d, const char *call, int64_t own)
 {
     char where[256];
+    barrier_serve(L);
     position(L, where, sizeof(where));
     if (deadline_is_over(d))
         raise_over(L, d, call, where);
+    d->blocked = L;
     memcpy(d->where, where, sizeof(where));
     snprintf(d->call, sizeof(d->call), "%s", call);
     return own < earliest(d) ? own : earliest(d);
@@ -253,6 +256,7 @@ void deadline_leave(lua_State *L, struct deadline *d, bool failed)
     char call[256];
     memcpy(call, d->call, sizeof(call));
     d->call[0] = '\0';
+    d->blocked = NULL;
     if (failed && deadline_is_over(d))
         raise_over(L, d, call, d->where);
 }

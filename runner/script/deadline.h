@@ -21,6 +21,7 @@ struct deadline {
     bool expired;             /* a deadline was raised since the last deadline_start_test */
     char file_message[512];   /* how the file's limit was hit; empty: it was not */
     char message[512];        /* what was raised first since the last deadline_start_test */
+    lua_State *blocked; /* the thread of the blocking call in progress; NULL: none */
     char call[256], where[256]; /* the blocking call in progress and its position; empty: Lua code */
     struct source *nag_timer;
     void (*on_nag)(const char *line, void *arg); /* the first line of each test */

@@ -10,8 +10,9 @@
 #define ARGUMENTS_MAX  100000
 #define CALL_SHOWN     200
 
-static const char *const exec_keys[] = {"args",  "env",    "env_clear", "cwd",        "stdin", "timeout", "timeout_ms", "user",
-                                        "group", "groups", "umask",     "max_output", NULL};
+#define EXEC_KEYS "args", "env", "env_clear", "cwd", "stdin", "user", "group", "groups", "umask", "max_output"
+static const char *const run_keys[] = {EXEC_KEYS, "timeout", "timeout_ms", NULL};
+static const char *const async_keys[] = {EXEC_KEYS, "barrier", NULL};
 
 /* Number of items of the pure array at `index`; raises when it has other keys. */
 static size_t check_array(lua_State *L, int index, const char *what)
@@ -119,14 +120,14 @@ static void read_options(lua_State *L, int options, const char *what, bool waits
 {
     int64_t mask = out->umask;
     size_t n;
-    check_options(L, options, what, exec_keys);
+    read_timeout(L, options, what, waits, out);
+    check_options(L, options, what, waits ? run_keys : async_keys);
     option_boolean(L, options, what, "env_clear", &out->env_clear);
     if (option_string(L, options, what, "cwd", &out->cwd, &n) && strlen(out->cwd) != n)
         raise_format(L, "%s: cwd: the string holds a NUL byte", what);
     const char *input;
     if (option_string(L, options, what, "stdin", &input, &out->input_len))
         out->input = input;
-    read_timeout(L, options, what, waits, out);
     option_size(L, options, what, "max_output", &out->max_output);
     if (option_integer(L, options, what, "umask", &mask) && (mask < 0 || mask > 0777))
         raise_format(L, "%s: umask must be 0 to 511 (0o777)", what);
@@ -156,7 +157,7 @@ static void push_call(lua_State *L, const char *name, const char *command)
     lua_pushfstring(L, "%s \"%s\"", name, shown);
 }
 
-void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_command *out)
+int read_exec_options(lua_State *L, const char *name, bool waits, struct guest_command *out)
 {
     size_t argc;
     bool is_shell = false;
@@ -197,8 +198,11 @@ void read_exec_options(lua_State *L, const char *name, bool waits, struct guest_
             is_shell = true;
         }
     }
-    if (options && lua_istable(L, options))
+    bool has_options = options && lua_istable(L, options);
+    if (has_options)
         read_options(L, options, name, waits, out);
+    int barrier = has_options && lua_getfield(L, options, "barrier") != LUA_TNIL ? lua_gettop(L) : 0;
     push_call(L, name, is_shell ? out->argv[2] : out->argv[0]);
     out->name = lua_tostring(L, -2);
+    return barrier;
 }

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "guest/tail.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/handle.h"
 #include "script/stream.h"
 #include "wire/operation.h"
@@ -158,6 +159,7 @@ static int file_close(lua_State *L)
 {
     struct handle *h = check_handle(L, "file", false);
     struct err e = ERR_INIT;
+    check_unused(L, "close");
     struct guest_file *file = h->file;
     h->file = NULL;
     if (!file)

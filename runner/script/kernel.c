@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/handle.h"
 
 #define SLOTS       6
@@ -53,6 +54,7 @@ static size_t nested_field(lua_State *L, const char *key, lua_Integer by_default
 
 static void read_nested(lua_State *L, int table, struct guest_syscall *s)
 {
+    static const char *const keys[] = {"parent", "child", "offset", "child_offset", NULL};
     if (lua_getfield(L, table, "nested") == LUA_TNIL)
         return;
     luaL_checktype(L, -1, LUA_TTABLE);
@@ -61,6 +63,7 @@ static void read_nested(lua_State *L, int table, struct guest_syscall *s)
     for (size_t i = 0; i < s->nested_count; i++) {
         lua_rawgeti(L, -2, (lua_Integer)i + 1);
         luaL_checktype(L, -1, LUA_TTABLE);
+        check_options(L, -1, "syscall: nested", keys);
         nested[i] = (struct guest_nested){.parent = nested_field(L, "parent", -1, 1),
                                           .child = nested_field(L, "child", -1, 1),
                                           .offset = nested_field(L, "offset", -1, 0),
@@ -71,13 +74,14 @@ static void read_nested(lua_State *L, int table, struct guest_syscall *s)
 }
 
 /* Reads `nr, …` from argument 2 on. */
-static void read_syscall(lua_State *L, struct guest_syscall *s)
+static void read_syscall(lua_State *L, bool async, struct guest_syscall *s)
 {
     static const char *const keys[] = {"args", "bufs", "ptrs", "nested", NULL};
+    static const char *const async_keys[] = {"args", "bufs", "ptrs", "nested", "barrier", NULL};
     *s = (struct guest_syscall){.nr = luaL_checkinteger(L, 2)};
     luaL_checkstack(L, 20, "syscall");
     if (lua_istable(L, 3)) {
-        check_options(L, 3, "syscall", keys);
+        check_options(L, 3, async ? "syscall_async" : "syscall", async ? async_keys : keys);
         if (lua_getfield(L, 3, "args") == LUA_TTABLE) {
             for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
                 lua_Integer slot = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
@@ -126,7 +130,7 @@ int syscall_binding(lua_State *L)
     struct guest_syscall_result result;
     struct err e = ERR_INIT;
     int64_t deadline;
-    read_syscall(L, &s);
+    read_syscall(L, false, &s);
     struct executor x = check_executor(L);
     lua_pushfstring(L, "syscall %d", (int)s.nr);
     const char *call = lua_tostring(L, -1);
@@ -144,11 +148,16 @@ int syscall_async_binding(lua_State *L)
 {
     struct guest_syscall s;
     int64_t deadline;
-    read_syscall(L, &s);
+    read_syscall(L, true, &s);
     struct executor x = check_executor(L);
+    int barrier = lua_istable(L, 3) && lua_getfield(L, 3, "barrier") != LUA_TNIL ? lua_gettop(L) : 0;
+    if (barrier)
+        barrier_check(L, x.vm, barrier, "syscall_async");
     struct guest *guest = guest_call_begin(L, x.o, "syscall_async", DEADLINE_NONE, &deadline);
+    uint64_t gate = barrier ? push_gate(L, x.vm, guest) : 0;
+    int gate_index = lua_gettop(L);
     struct handle *h = push_new_handle(L, "syscall", NULL, x.vm);
-    h->async = guest_syscall_async(guest, x.worker, 0, &s);
+    h->async = guest_syscall_async(guest, x.worker, gate, &s);
     h->label = xasprintf("syscall %lld", (long long)s.nr);
     guest_call_end(L, x.o, "syscall_async", NULL);
     lua_createtable(L, (int)s.buf_count, 0);
@@ -161,6 +170,8 @@ int syscall_async_binding(lua_State *L)
     lua_pushvalue(L, -3);
     lua_rawset(L, -3);
     lua_pop(L, 2);
+    if (barrier)
+        barrier_arrive(L, x.vm, barrier, gate_index, -1);
     return 1;
 }
 

@@ -9,6 +9,7 @@ lua_\name\()_end:
     .endm
 
     source wait
+    source barrier
     source bridge
     source lab
     source snapshot

@@ -1,5 +1,5 @@
 /* NICs of VMs. They are in vm_object.nics, in attach order: that is the order of the devices at the next boot. A NIC that
- * comes while the VM runs is put on a root port. */
+ * comes while the VM runs sits behind a PCI bridge. */
 #include "script/network.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ int network_connect_plugged(struct script *s, struct vm_object *o, struct machin
             return -1;
         }
         memcpy(nics[i].mac, o->nics[i].mac, sizeof(nics[i].mac));
-        nics[i].port = -1;
+        nics[i].slot = -1;
         snprintf(nics[i].id, sizeof(nics[i].id), "nic%u", o->nics[i].bridge);
     }
     return 0;

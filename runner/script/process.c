@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/exec_options.h"
 #include "script/handle.h"
 #include "script/stream.h"
@@ -16,14 +17,19 @@ int run_async_binding(lua_State *L)
     struct guest_command command;
     int64_t deadline;
     struct err e = ERR_INIT;
-    read_exec_options(L, "run_async", false, &command);
+    int barrier = read_exec_options(L, "run_async", false, &command);
     const char *call = lua_tostring(L, -1);
     struct executor x = check_executor(L);
+    if (barrier)
+        barrier_check(L, x.vm, barrier, "run_async");
     struct guest *guest = guest_call_begin(L, x.o, call, DEADLINE_NONE, &deadline);
+    uint64_t gate = barrier ? push_gate(L, x.vm, guest) : 0;
     struct handle *h = push_new_handle(L, "process", "process", x.vm);
-    h->process = guest_process_start(guest, x.worker, 0, &command, deadline, &e);
+    h->process = guest_process_start(guest, x.worker, gate, &command, deadline, &e);
     h->label = xstrdup(call);
     guest_call_end(L, x.o, call, h->process ? NULL : &e);
+    if (barrier)
+        barrier_arrive(L, x.vm, barrier, -2, -1);
     return 1;
 }
 
@@ -35,6 +41,9 @@ static struct handle *check_process(lua_State *L)
     const char *lost = guest_process_lost(h->process);
     if (lost)
         raise_format(L, "%s on %s belongs to an earlier boot (%s)", h->label, h->o->label, lost);
+    const char *failure = guest_process_failure(h->process);
+    if (failure)
+        raise_format(L, "%s: %s: %s", h->o->label, h->label, failure);
     return h;
 }
 

@@ -9,15 +9,16 @@
 #include "base/io.h"
 #include "network/network.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/json.h"
 #include "script/temporary.h"
 
 #define LUA_HEAP_MAX ((size_t)2 << 30)
 
 /* lua/ as bytes (lua_sources.S). */
-extern const char lua_wait_start[], lua_wait_end[], lua_bridge_start[], lua_bridge_end[], lua_lab_start[],
-    lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[], lua_framework_end[],
-    lua_fixture_start[], lua_fixture_end[];
+extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
+    lua_bridge_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
+    lua_framework_end[], lua_fixture_start[], lua_fixture_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -85,6 +86,7 @@ static int open_state(lua_State *L)
     seed_random(L, s->settings->seed, s->path);
     add_search_paths(L, s->settings->roots);
     core_open(L);
+    barrier_open(L);
     vm_open(L);
     int core = lua_gettop(L);
     lua_pushvalue(L, core);
@@ -95,7 +97,9 @@ static int open_state(lua_State *L)
     run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
-    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 2);
+    lua_pushvalue(L, core);
+    run_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
+    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_pushvalue(L, core);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
@@ -141,6 +145,7 @@ struct script *script_new(const char *path, const struct script_settings *settin
     deadline_init(&s->deadline, loop, path, settings->show_progress);
     s->deadline.on_nag = on_nag;
     s->deadline.on_nag_arg = s;
+    barrier_init(s);
     s->L = lua_newstate(allocate, s);
     if (!s->L) {
         err_set(e, ENOMEM, "no memory for a Lua state");
@@ -164,6 +169,7 @@ void script_free(struct script *s)
     if (s->L)
         lua_close(s->L);
     network_free(s->network);
+    barrier_done(s);
     deadline_done(&s->deadline);
     temporary_remove(s);
     strv_done(&s->missed);

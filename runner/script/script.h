@@ -35,6 +35,7 @@ struct script {
     struct network *network;  /* the unit's switch; NULL until the first bridge */
     struct pool_client *pool; /* takes the events and lends memory and CPUs */
     struct deadline deadline;
+    struct serving *serving;  /* of coroutines at barriers (barrier.c) */
     const char *path;         /* of the test file, as discovered */
     size_t memory_used;       /* Lua heap, bytes */
     unsigned vm_count;        /* VMs made so far; also numbers them */

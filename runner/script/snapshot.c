@@ -63,7 +63,7 @@ static size_t collect_nics(lua_State *L, int index, const struct vm_object *o, s
         network_member(script_of(L)->network, nic->bridge, o->name, &info, NULL);
         nics[n++] = (struct snapshot_nic){.bridge = (char *)(bridge ? bridge : ""),
                                           .mac = (char *)nic->device_mac,
-                                          .port = vm_nic_port(o->vm, id),
+                                          .slot = vm_nic_slot(o->vm, id),
                                           .link = info.link};
     }
     return n;
@@ -105,7 +105,7 @@ static int arrange_nics(lua_State *L, int index, struct vm_object *o, const stru
         uint32_t bridge = (uint32_t)lua_tointeger(L, -1);
         lua_pop(L, 1);
         struct vm_nic *nic = vm_find_nic(o, bridge);
-        if (!nic || info->nics[n].port >= MACHINE_ROOT_PORTS) {
+        if (!nic || info->nics[n].slot >= MACHINE_HOTPLUG_SLOTS) {
             free(sorted);
             return err_set(e, 0, "the NIC on bridge `%s` cannot be put back", info->nics[n].bridge);
         }
@@ -135,7 +135,7 @@ static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_
         return -1;
     }
     for (size_t i = 0; i < count; i++)
-        nics[i].port = info->nics[i].port;
+        nics[i].slot = info->nics[i].slot;
     o->launch.boot.machine.nics = nics;
     o->launch.boot.machine.nic_count = count;
     o->time_pinned = info->time_pinned;

@@ -55,10 +55,16 @@ void push_stream(lua_State *L, struct stream *stream, const char *label, int kee
     scope_add(L, "stream", -1);
 }
 
+bool stream_is_live(lua_State *L, int index)
+{
+    struct stream_object *o = luaL_testudata(L, index, "stream");
+    return o && o->stream && !stream_is_closed(o->stream) && !stream_eof(o->stream);
+}
+
 const char *push_live_stream_owner(lua_State *L, int index)
 {
     struct stream_object *o = luaL_testudata(L, index, "stream");
-    if (!o || !o->stream || stream_is_closed(o->stream) || stream_eof(o->stream))
+    if (!stream_is_live(L, index))
         return NULL;
     lua_getiuservalue(L, index, 1);
     return stream_describe(o->stream);

@@ -10,6 +10,8 @@
 /* Pushes the stream (taken, even when this raises) and adds it to the scope. `label` heads messages: vm "a". The value
  * at `keep` (0: none) lives at least as long: the userdata that the source works on. */
 void push_stream(lua_State *L, struct stream *stream, const char *label, int keep);
+/* Is it a stream that is neither closed nor at its end? */
+bool stream_is_live(lua_State *L, int index);
 /* "kind(detail) at file:line" of a stream at `index` that is neither closed nor at its end, else NULL. Pushes what it was
  * made of when it is live: a VM, or a handle whose user value is one; nil for a capture. */
 const char *push_live_stream_owner(lua_State *L, int index);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/handle.h"
 #include "script/network.h"
 #include "script/fixture.h"
@@ -18,6 +19,18 @@ struct vm_object *check_vm(lua_State *L)
     if (!o || !o->vm)
         raise_format(L, "expected a VM as first argument (got %s); call methods with a colon", luaL_typename(L, 1));
     return o;
+}
+
+const void *vm_behind(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    while (lua_isuserdata(L, -1) && !luaL_testudata(L, -1, "vm")) {
+        lua_getiuservalue(L, -1, 1);
+        lua_remove(L, -2);
+    }
+    const void *vm = luaL_testudata(L, -1, "vm");
+    lua_pop(L, 1);
+    return vm;
 }
 
 int vm_raise(lua_State *L, struct vm_object *o, struct err *e)
@@ -104,6 +117,7 @@ static void note_ended(lua_State *L, struct vm_object *o)
 static int vm_shutdown_binding(lua_State *L)
 {
     struct vm_object *o = check_vm(L);
+    check_unused(L, "shutdown");
     o->closing = true;
     vm_shutdown(o->vm);
     o->closing = false;
@@ -128,6 +142,7 @@ int vm_step(lua_State *L, const char *call, vm_step_fn step, struct err *e)
 {
     struct vm_object *o = check_vm(L);
     struct script *s = script_of(L);
+    check_unused(L, call);
     lua_pushfstring(L, "%s: %s", o->label, call);
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = step(s, o, L, deadline, e);
@@ -221,16 +236,6 @@ static int vm_cid_binding(lua_State *L)
     return 1;
 }
 
-static int vm_is_quiescent(lua_State *L)
-{
-    struct vm_object *o = check_vm(L);
-    struct guest *guest;
-    bool quiet = vm_state(o->vm) != VM_BOOTED || vm_guest(o->vm, "is_quiescent", DEADLINE_NONE, &guest, NULL) < 0 ||
-                 !guest_calls_in_flight(guest);
-    lua_pushboolean(L, quiet);
-    return 1;
-}
-
 static int vm_tostring(lua_State *L)
 {
     struct vm_object *o = luaL_checkudata(L, 1, "vm");
@@ -251,7 +256,6 @@ const luaL_Reg vm_lifecycle_methods[] = {
     {"name", vm_name_binding},
     {"profile", vm_profile_binding},
     {"cid", vm_cid_binding},
-    {"is_quiescent", vm_is_quiescent},
     {NULL, NULL},
 };
 
@@ -278,6 +282,26 @@ static int core_ping(lua_State *L)
     return 1;
 }
 
+/* core.is_idle(vm) → is no call in flight? */
+static int core_is_idle(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    struct guest *guest;
+    lua_pushboolean(L, vm_state(o->vm) != VM_BOOTED || vm_guest(o->vm, "is_idle", DEADLINE_NONE, &guest, NULL) < 0 ||
+                           !guest_calls_in_flight(guest));
+    return 1;
+}
+
+/* core.is_open_on(handle, vm): an open file, or a stream that is neither closed nor at its end? */
+static int core_is_open_on(lua_State *L)
+{
+    const struct handle *h = luaL_testudata(L, 1, "file");
+    bool open = h ? h->file && h->generation == vm_generation(h->o->vm) && vm_state(h->o->vm) != VM_SHUTDOWN
+                  : stream_is_live(L, 1);
+    lua_pushboolean(L, open && vm_behind(L, 1) == lua_touserdata(L, 2));
+    return 1;
+}
+
 void vm_open(lua_State *L)
 {
     static const luaL_Reg meta[] = {{"__tostring", vm_tostring}, {"__gc", vm_collect}, {"__close", vm_shutdown_binding},
@@ -287,6 +311,8 @@ void vm_open(lua_State *L)
                                          {"boot_wait", vm_boot_wait_binding},
                                          {"console_tail", core_console_tail},
                                          {"ping", core_ping},
+                                         {"is_idle", core_is_idle},
+                                         {"is_open_on", core_is_open_on},
                                          {NULL, NULL}};
     int core = lua_gettop(L);
     luaL_newmetatable(L, "vm");

@@ -42,6 +42,8 @@ typedef int (*vm_step_fn)(struct script *s, struct vm_object *o, lua_State *L, i
 
 /* The VM at argument 1; raises on anything else. */
 struct vm_object *check_vm(lua_State *L);
+/* The VM behind any object: itself, or the last in the chain of first user values; NULL if there is none. */
+const void *vm_behind(lua_State *L, int index);
 
 /* Runs `step` as a blocking call of the VM at argument 1, which the call's name belongs to. -1: it failed as `e` says, which
  * the caller raises. */

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "pool/pool.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/network.h"
 #include "script/vm.h"
 
@@ -196,6 +197,7 @@ int vm_boot_begin_binding(lua_State *L)
     struct launch_options options;
     struct err e = ERR_INIT;
     lua_settop(L, 2);
+    check_unused(L, "boot");
     if (vm_state(o->vm) == VM_BOOTED || vm_state(o->vm) == VM_PAUSED)
         return raise_format(L, "%s: boot: VM is %s already", o->label, vm_state_name(vm_state(o->vm)));
     check_options(L, 2, "vm:boot", boot_keys);

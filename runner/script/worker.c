@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "script/argument.h"
+#include "script/barrier.h"
 #include "script/exec_options.h"
 #include "script/handle.h"
 
@@ -180,6 +181,7 @@ static int worker_close(lua_State *L)
     struct handle *h = check_handle(L, "worker", false);
     struct err e = ERR_INIT;
     struct guest_worker *worker = h->worker;
+    check_unused(L, "close");
     if (!worker)
         return 0;
     push_processes(L);

@@ -31,7 +31,7 @@ static json_t *pack_nics(const struct snapshot_info *info)
     json_t *nics = json_array();
     for (size_t i = 0; i < info->nic_count; i++) {
         const struct snapshot_nic *nic = &info->nics[i];
-        json_array_append_new(nics, json_pack("{s:s, s:s, s:i, s:b}", "bridge", nic->bridge, "mac", nic->mac, "port", nic->port,
+        json_array_append_new(nics, json_pack("{s:s, s:s, s:i, s:b}", "bridge", nic->bridge, "mac", nic->mac, "slot", nic->slot,
                                               "link", nic->link));
     }
     return nics;
@@ -118,11 +118,11 @@ static int take_nics(const json_t *object, struct snapshot_info *info, struct er
     info->nics = xnewa(struct snapshot_nic, json_array_size(nics));
     json_array_foreach(nics, i, one) {
         struct snapshot_nic *nic = &info->nics[info->nic_count++];
-        int64_t port = 0;
+        int64_t slot = 0;
         if (take_text(one, "bridge", &nic->bridge, e) < 0 || take_text(one, "mac", &nic->mac, e) < 0 ||
-            take_int(one, "port", -1, SNAPSHOT_NICS_MAX, &port, e) < 0 || take_bool(one, "link", &nic->link, e) < 0)
+            take_int(one, "slot", -1, SNAPSHOT_NICS_MAX, &slot, e) < 0 || take_bool(one, "link", &nic->link, e) < 0)
             return -1;
-        nic->port = (int)port;
+        nic->slot = (int)slot;
         if (!is_mac(nic->mac))
             return wrong("mac", e);
     }

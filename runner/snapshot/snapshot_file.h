@@ -22,7 +22,7 @@
 struct snapshot_nic {
     char *bridge;  /* its name in the lab */
     char *mac;
-    int port;      /* the root port it was plugged into, or -1: on the root bus */
+    int slot;      /* of the bridge for hot-plug, or -1: on the root bus */
     bool link;
 };
 

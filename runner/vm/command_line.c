@@ -58,7 +58,7 @@ static void add_channels(const struct machine *m, struct strv *argv)
     strv_add(argv, "-serial");
     strv_add(argv, "chardev:console");
     strv_add(argv, "-device");
-    strv_add(argv, "virtio-serial-pci,id=serial");
+    strv_add(argv, "virtio-serial-pci,id=serial,max_ports=2");
     add_chardev(argv, "agent", m->agent_fd);
     strv_add(argv, "-device");
     strv_add(argv, "virtserialport,bus=serial.0,id=agent,chardev=agent,name=org.provium.agent");
@@ -71,7 +71,7 @@ static void add_channels(const struct machine *m, struct strv *argv)
 
 static void add_nic(const struct machine_nic *nic, struct strv *argv)
 {
-    _cleanup_free_ char *bus = nic->port < 0 ? xstrdup("") : xasprintf(",bus=rp%d", nic->port);
+    _cleanup_free_ char *bus = nic->slot < 0 ? xstrdup("") : xasprintf(",bus=hotplug,addr=%d", nic->slot + 1);
     strv_add(argv, "-netdev");
     strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", nic->id, nic->fd);
     strv_add(argv, "-device");
@@ -79,18 +79,18 @@ static void add_nic(const struct machine_nic *nic, struct strv *argv)
               bus);
 }
 
-/* Slots are given out in the order of the devices: those on the root bus come first, and those in ports take none. */
+/* Slots are given out in the order of the devices: those on the root bus come first, and those behind the bridge take none. */
 static void add_network(const struct machine *m, struct strv *argv)
 {
     for (size_t i = 0; i < m->nic_count; i++)
-        if (m->nics[i].port < 0)
+        if (m->nics[i].slot < 0)
             add_nic(&m->nics[i], argv);
-    for (int i = 0; is_pc(m) && is_auto(m->machine) && i < MACHINE_ROOT_PORTS; i++) {
+    if (is_pc(m) && is_auto(m->machine)) {
         strv_add(argv, "-device");
-        strv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d", i, i + 1);
+        strv_add(argv, MACHINE_HOTPLUG_BRIDGE);
     }
     for (size_t i = 0; i < m->nic_count; i++)
-        if (m->nics[i].port >= 0)
+        if (m->nics[i].slot >= 0)
             add_nic(&m->nics[i], argv);
 }
 

@@ -39,7 +39,7 @@ struct vm {
     struct stream **readers; /* of the console */
     size_t reader_count;
 
-    char ports[MACHINE_ROOT_PORTS][32]; /* which device sits on each root port; empty: free */
+    char slots[MACHINE_HOTPLUG_SLOTS][32]; /* which device sits in each slot for hot-plug; empty: free */
     char unplugging[32];
     bool unplugged;
 

@@ -188,8 +188,8 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, int line, struc
             fds[count++] = fixed[i];
     for (size_t i = 0; i < m.nic_count; i++) {
         fds[count++] = m.nics[i].fd;
-        if (m.nics[i].port >= 0)
-            memcpy(vm->ports[m.nics[i].port], m.nics[i].id, sizeof(vm->ports[0]));
+        if (m.nics[i].slot >= 0)
+            memcpy(vm->slots[m.nics[i].slot], m.nics[i].id, sizeof(vm->slots[0]));
     }
     vm->qemu = qemu_start(vm->loop, &argv, fds, count, vm_on_qemu_exit, vm, e);
     if (!vm->qemu)
@@ -215,7 +215,7 @@ int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
     free(vm->failure);
     vm->failure = NULL;
     vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = vm->loaded = false;
-    memset(vm->ports, 0, sizeof(vm->ports));
+    memset(vm->slots, 0, sizeof(vm->slots));
     vm->booting = true;
     vm->emulated = !boot->machine.kvm;
     vm->scanner = (struct console_scanner){0};

@@ -71,11 +71,11 @@ int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
 
-/* NICs of a booted VM, by device id. Plugging puts it on a free root port. Unplugging waits at most 10 s for the guest. */
+/* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
-/* The root port that a NIC is plugged into; -1: it was there at boot. */
-int vm_nic_port(const struct vm *vm, const char *id);
+/* The slot of the bridge `hotplug` that a NIC is in; -1: it was there at boot. */
+int vm_nic_slot(const struct vm *vm, const char *id);
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
 
 /* Snapshots. A capture is made of a frozen VM; freezing several before capturing any gives one consistent cut. */

@@ -119,17 +119,17 @@ static void memory_is_a_file(void **state)
 static void nics_are_where_they_were(void **state)
 {
     (void)state;
-    const struct machine_nic nics[] = {{.id = "nic7", .mac = "52:54:00:00:00:07", .port = 1, .fd = 7},
-                                       {.id = "nic8", .mac = "52:54:00:00:00:08", .port = -1, .fd = 8}};
+    const struct machine_nic nics[] = {{.id = "nic7", .mac = "52:54:00:00:00:07", .slot = 1, .fd = 7},
+                                       {.id = "nic8", .mac = "52:54:00:00:00:08", .slot = -1, .fd = 8}};
     struct machine m = base_machine;
     m.nics = nics;
     m.nic_count = 2;
     assert_value(&m, "-netdev", 0, "stream,id=nic8,server=off,addr.type=fd,addr.str=8");
     assert_value(&m, "-netdev", 1, "stream,id=nic7,server=off,addr.type=fd,addr.str=7");
     assert_value(&m, "-device", 3, "virtio-net-pci,id=nic8,netdev=nic8,mac=52:54:00:00:00:08,romfile=," MACHINE_NIC_FEATURES);
-    assert_value(&m, "-device", 4, "pcie-root-port,id=rp0,chassis=1");
-    assert_value(&m, "-device", 8,
-                 "virtio-net-pci,id=nic7,netdev=nic7,mac=52:54:00:00:00:07,romfile=," MACHINE_NIC_FEATURES ",bus=rp1");
+    assert_value(&m, "-device", 4, MACHINE_HOTPLUG_BRIDGE);
+    assert_value(&m, "-device", 5,
+                 "virtio-net-pci,id=nic7,netdev=nic7,mac=52:54:00:00:00:07,romfile=," MACHINE_NIC_FEATURES ",bus=hotplug,addr=2");
 }
 
 int main(void)

@@ -18,8 +18,8 @@ static const struct snapshot_info example = {
     .provium = "0", .agent = "1", .hypervisor = "7.2.22 (Debian)", .vm = "a b", .profile = "default", .arch = "x86_64",
     .machine = "auto", .cpu = "max,erms=off", .host_cpu = "", .memory_bytes = MEMORY, .cpus = 3, .cmdline = "quiet \"x\"",
     .seeded = true, .rng_seed = UINT64_MAX, .time_pinned = true, .paused = true, .taken_ns = 123456789012345678,
-    .nics = (struct snapshot_nic[]){{.bridge = "lan", .mac = "52:54:00:12:34:56", .port = -1, .link = true},
-                                    {.bridge = "wan", .mac = "52:54:00:ab:cd:ef", .port = 2}},
+    .nics = (struct snapshot_nic[]){{.bridge = "lan", .mac = "52:54:00:12:34:56", .slot = -1, .link = true},
+                                    {.bridge = "wan", .mac = "52:54:00:ab:cd:ef", .slot = 2}},
     .nic_count = 2,
 };
 
@@ -53,7 +53,7 @@ static void test_round_trip(void **state)
     assert_int_equal(info->cpus, 3);
     assert_int_equal(info->nic_count, 2);
     assert_string_equal(info->nics[1].mac, "52:54:00:ab:cd:ef");
-    assert_true(info->nics[0].port == -1 && info->nics[1].port == 2 && info->nics[0].link && !info->nics[1].link);
+    assert_true(info->nics[0].slot == -1 && info->nics[1].slot == 2 && info->nics[0].link && !info->nics[1].link);
     assert_string_equal(info->disks, "[]");
     off_t at;
     size_t n;
@@ -158,7 +158,7 @@ static void test_manifest(void **state)
         const char *from, *to;
     } changes[] = {{"\"arch\":\"x86_64\"", "\"arch\":\"x,y\""}, {"\"cpus\":3", "\"cpus\":0"},
                    {"\"cpus\":3", "\"cpus\":\"3\""}, {"\"cpu\":\"max", "\"cpu\":\"max -S "},
-                   {"52:54:00:12:34:56", "52:54:00:12:34:5"}, {"\"port\":2", "\"port\":99"},
+                   {"52:54:00:12:34:56", "52:54:00:12:34:5"}, {"\"slot\":2", "\"slot\":99"},
                    {"\"disks\":[]", "\"disks\":{}"}, {"\"format\":1", "\"format\":2"}};
     _cleanup_buf_ struct buf packed = BUF_INIT(65536);
     (void)state;

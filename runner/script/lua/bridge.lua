@@ -444,6 +444,9 @@ function nic_methods.capture(n, opts)
     return capture("nic:capture", f, g.name, f.name .. ", " .. g.name, opts)
 end
 
+core.class("bridge", methods)
+core.class("nic", nic_methods)
+
 function meta.__tostring(bridge) return ("bridge `%s`"):format(fields[bridge].name) end
 function nic_meta.__tostring(n) return ("nic of %s on `%s`"):format(nic_fields[n].name, fields[nic_fields[n].bridge].name) end
 

@@ -1,6 +1,7 @@
 -- test, todo, t, the filters and the run of a file's tests (spec: test-framework).
 -- Loaded with (core, scopes): the C side, and the part that owns labs and their ends.
 local core, scopes = ...
+local barriers = scopes.barriers
 
 local framework = {}
 local tests, by_name = {}, {}
@@ -143,6 +144,8 @@ end
 local methods = {}
 local state_of = setmetatable({}, {__mode = "k"}) -- t -> {failure, skip_reason, log, log_bytes, dropped, hooks}
 local t_meta = {__index = methods, __name = "t"}
+
+core.class("t", methods)
 
 local function state(t, method)
     local s = state_of[t]
@@ -320,6 +323,11 @@ local function fail_unrun(entry, reason)
                                 file = entry.file, line = entry.line, traceback = ""})
 end
 
+local function run_body(body, t)
+    body(t)
+    barriers.finish()
+end
+
 local function run_one(entry)
     local t = setmetatable({name = entry.name, meta = entry.meta, _failed = false}, t_meta)
     local s = {log = {}, log_bytes = 0, dropped = 0, hooks = {}}
@@ -333,7 +341,12 @@ local function run_one(entry)
     if timeout == nil then timeout = scopes.timeout() end
     core.deadline_set(timeout and core.duration(timeout) or 0, entry.name)
 
-    local ok, problem = xpcall(entry.body, handler, t)
+    barriers.on_failure = function(failure, traceback)
+        if failure == SKIP or s.failure then return end
+        s.failure, s.traceback = describe_error(failure), traceback
+    end
+    local ok, problem = xpcall(run_body, handler, entry.body, t)
+    barriers.reset()
     local late = core.deadline_passed()
     core.deadline_clear()
     local traceback = ""
@@ -344,6 +357,7 @@ local function run_one(entry)
     elseif late then
         s.failure = s.failure or core.deadline_message()
     end
+    traceback = s.traceback or traceback
     if t._failed and not s.failure then s.failure = "t._failed was set" end
     local excerpt = s.failure and scopes.console_excerpt() or ""
     run_hooks(t, s)

@@ -2,7 +2,7 @@
 --
 -- The file scope exists from the start; a test scope is laid over it for each test body. A scope holds a lab, bound
 -- to the global `provium`, and the handles opened while it was current, by class in closing order.
-local core, bridges = ...
+local core, bridges, barriers = ...
 
 local scopes = {}
 local CLASSES = {"stream", "process", "file", "worker", "vm", "bridge", "lab"}
@@ -13,6 +13,7 @@ local NOUN = {vm = "VM", bridge = "bridge", sub_lab = "sub-lab"}
 
 local methods = {}
 local lab_meta = {__name = "lab"}
+core.class("lab", methods)
 local fields = setmetatable({}, {__mode = "k"}) -- lab userdata -> its fields
 local settings = {timeout = nil, reset_between_tests = nil}
 local root, current_scope, file_scope
@@ -48,6 +49,12 @@ local function find(lab, kind, name)
         if found ~= nil then return found end
         lab = f.parent
     end
+end
+
+-- The lab itself, or for that of a test the file's.
+local function outermost(lab)
+    while fields[lab].parent do lab = fields[lab].parent end
+    return lab
 end
 
 local function check_name(call, name)
@@ -109,6 +116,7 @@ function methods.vm(lab, name, profile, opts)
     check_free("lab:vm", lab, "vm", name, 2)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
+    barriers.set_home(vm, outermost(lab))
     home[vm] = lab
     bridges.bind(vm, function(other) return find(other, "vm", name) == vm end)
     return vm
@@ -254,6 +262,11 @@ function methods.claim(lab, amount)
     core.claim(amount)
 end
 
+function methods.barrier(lab, name, count, timeout)
+    fields_of(lab, "lab:barrier")
+    barriers.wait(outermost(lab), name, count, timeout)
+end
+
 ---------------------------------------------------------------------------------------------------------- dot lookup
 
 -- The reserved functions take the lab as an optional first argument.
@@ -300,6 +313,23 @@ function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) e
 
 function core.vm_methods.nic(vm, name) return bridges.nic_of(vm, name) end
 function core.vm_methods.ip(vm, bridge, family) return bridges.ip_of(vm, bridge, family) end
+
+local function count_open(vm, class)
+    local count = 0
+    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
+        for _, handle in ipairs(scope.handles[class]) do
+            if core.is_open_on(handle, vm) then count = count + 1 end
+        end
+    end
+    return count
+end
+
+function core.vm_methods.open_file_count(vm) return count_open(vm, "file") end
+function core.vm_methods.open_stream_count(vm) return count_open(vm, "stream") end
+
+function core.vm_methods.is_quiescent(vm)
+    return core.is_idle(vm) and count_open(vm, "file") == 0 and count_open(vm, "stream") == 0
+end
 
 ------------------------------------------------------------------------------------------------------------- scopes
 
@@ -412,6 +442,8 @@ function scopes.check_alive(test_name)
 end
 
 root = new_lab("provium")
+barriers.root = root
+scopes.barriers = barriers
 file_scope = new_scope("provium")
 file_scope.lab = root
 enter(file_scope)
