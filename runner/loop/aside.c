@@ -26,7 +26,11 @@ static void __attribute__((noreturn)) run_child(int fd, int (*fn)(void *arg, str
     struct buf out = BUF_INIT(REPORT_MAX);
     if (!fn(arg, &e))
         _exit(0);
-    buf_printf(&out, "%d%c%.30000s%c%.30000s%c", e.code, 0, err_message(&e), 0, e.hint ? e.hint : "", 0);
+    buf_printf(&out, "%d", e.code);
+    buf_append_byte(&out, 0);
+    buf_printf(&out, "%.30000s", err_message(&e));
+    buf_append_byte(&out, 0);
+    buf_printf(&out, "%.30000s", e.hint ? e.hint : "");
     write_full(fd, buf_head(&out), out.len);
     _exit(1);
 }
