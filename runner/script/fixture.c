@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/strv.h"
+#include "config/build.h"
 #include "events/payload.h"
 #include "fixture/meta.h"
 #include "fixture/pack.h"
@@ -182,20 +183,40 @@ static struct fixture_use *check_use(lua_State *L)
     return luaL_checkudata(L, 1, "fixture use");
 }
 
+/* The key covers what the profiles' commands make: they run first, beside the loop; fixture_key then finds their outcome. */
+static int build_profiles(void *arg, struct err *e)
+{
+    const struct fixture_world *w = arg;
+    const struct build_options options = {.skip = w->host->no_build, .run_id = w->host->run_id};
+    for (size_t i = 0; i < w->config->profile_count; i++)
+        if (profile_build(&w->config->profiles[i], w->host->environment, &options, e) < 0)
+            return -1;
+    return 0;
+}
+
+static bool has_commands(const struct fixture_world *w)
+{
+    bool found = false;
+    for (size_t i = 0; i < w->config->profile_count; i++)
+        found = found || w->config->profiles[i].build;
+    return found && !w->host->no_build && w->host->run_id;
+}
+
 /* core.fixture_new(name, "vm" | "lab") → a closable object. Raises when there is no such fixture. */
 static int new_binding(lua_State *L)
 {
     struct script *s = script_of(L);
     struct err e = ERR_INIT;
     const char *name = check_path(L, 1, "path");
-    const struct fixture_world world = {s->settings->config, &s->settings->host, s->settings->roots};
+    struct fixture_world world = {s->settings->config, &s->settings->host, s->settings->roots};
     struct fixture_use *f = lua_newuserdatauv(L, sizeof(*f), 0);
     *f = (struct fixture_use){.lock = STORE_LOCK_INIT};
     luaL_setmetatable(L, "fixture use");
     for (const struct script *up = s; up; up = up->parent)
         if (up->covers && !strcmp(up->covers->source.name, name))
             return raise_format(L, "fixture `%s` needs itself to be built", name);
-    if (fixture_key(&world, name, &f->key, &e) < 0)
+    if ((has_commands(&world) && aside_call(s->loop, s->deadline.file, build_profiles, &world, &e) < 0) ||
+        fixture_key(&world, name, &f->key, &e) < 0)
         return raise_err(L, &e);
     f->keyed = true;
     f->id = (struct store_id){
