@@ -14,6 +14,7 @@
 #define VERB_PREPARE (1u << 3)
 #define VERB_MERGE   (1u << 4)
 #define VERB_LSP     (1u << 5)
+#define VERB_FIXTURE (1u << 12)
 #define VERB_ALL     (~0u)
 
 struct verb {
@@ -38,3 +39,4 @@ int verb_lsp_setup(const struct options *options);
 int verb_doctor(const struct options *options);
 int verb_merge(const struct options *options);
 int verb_prepare(const struct options *options);
+int verb_fixture(const struct options *options);

@@ -1,13 +1,11 @@
 /* `provium [PATH...]`: finds the files, enters the sandbox, runs them and reports. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
+#include "cli/guests.h"
 #include "cli/preflight.h"
 #include "cli/run_files.h"
 #include "cli/say.h"
@@ -15,49 +13,6 @@
 #include "cli/verb.h"
 #include "fixture/evict.h"
 #include "initrd/merge.h"
-#include "ns/sandbox.h"
-#include "config/qemu.h"
-#include "vm/accel.h"
-
-/* Continues in the inner process. */
-static int enter_sandbox(enum sandbox_choice choice, bool quiet)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    fflush(NULL);
-    if (choice == SANDBOX_OFF || sandbox_enter(&e) == 0)
-        return 0;
-    if (choice == SANDBOX_REQUIRE) {
-        err_prefix(&e, "sandbox = \"require\"");
-        say_error(&e);
-        return -1;
-    }
-    if (!quiet)
-        say_note("running without a sandbox: %s (`provium doctor` tells how to get it)", err_message(&e));
-    return 0;
-}
-
-/* Tries KVM unless no profile wants it. *ret_note says why it is TCG; malloc'ed. */
-static bool choose_kvm(const struct options *options, const struct config *config, const struct environment *env,
-                       char **ret_note)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    bool wanted = false;
-    for (size_t i = 0; i < config->profile_count; i++)
-        wanted = wanted || (config->profiles[i].accel != ACCEL_TCG && config->profiles[i].arch == ARCH_X86_64);
-    *ret_note = xstrdup("");
-    if (!wanted)
-        return false;
-    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
-    const struct accel_probe probe = {
-        .qemu = qemu ? qemu : "", .scratch_root = env->scratch_root, .fresh = options->accel == ACCEL_KVM};
-    if (accel_probe_kvm(&probe, &e) == 0)
-        return true;
-    free(*ret_note);
-    *ret_note = xstrdup(err_message(&e));
-    if (!options->quiet)
-        say_note("guests run under TCG, software emulation: %s", err_message(&e));
-    return false;
-}
 
 static uint64_t choose_seed(const struct options *options)
 {
@@ -65,12 +20,6 @@ static uint64_t choose_seed(const struct options *options)
     if (!options->seed_given && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         seed = (uint64_t)getpid();
     return seed;
-}
-
-/* Names this run among all runs; malloc'ed. */
-static char *make_run_id(void)
-{
-    return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
 }
 
 int verb_run(const struct options *options)
@@ -91,12 +40,12 @@ int verb_run(const struct options *options)
     else if (!options->no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;
     _cleanup_free_ char *accel_note = NULL;
-    bool kvm = selection.count && choose_kvm(options, config, env, &accel_note);
-    if (selection.count && enter_sandbox(config->sandbox, options->quiet) < 0)
+    bool kvm = selection.count && guests_choose_kvm(options, config, env, &accel_note);
+    if (selection.count && guests_enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     initrd_cache_sweep(env->scratch_root);
     store_evict(config->cache_dir, config->cache_max_size);
-    _cleanup_free_ char *run_id = make_run_id();
+    _cleanup_free_ char *run_id = guests_make_run_id();
     struct worker_run worker = {
         .roots = selection.found.roots,
         .kvm = kvm,

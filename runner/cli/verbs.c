@@ -14,6 +14,8 @@ const struct verb verbs[] = {
      verb_lsp_setup},
     {"prepare", VERB_PREPARE, "[PROFILE]", 1, "build and check profiles without booting them",
      verb_prepare},
+    {"fixture", VERB_FIXTURE, "list|build|rebuild|clean|stale [PATH]", 2, "look at the fixture cache, fill and empty it",
+     verb_fixture},
 };
 const size_t verb_count = ARRAY_SIZE(verbs);
 

@@ -13,6 +13,7 @@ struct fixture_use {
     bool waited;            /* for another build */
     bool hot;               /* nothing had to be unpacked */
     bool built;             /* by this call */
+    bool any_kind;          /* the fixture decides */
     char *snapshot;         /* what to restore */
 };
 
@@ -21,6 +22,9 @@ const char *fixture_use_name(const struct fixture_use *f);
 int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, struct err *e);
 /* Runs the fixture's file and installs what it returns. */
 int fixture_use_build(struct script *s, struct fixture_use *f, struct err *e);
+
+/* `provium fixture build`: makes the entry unless it is there (`again`: in any case), and prints which; restores nothing. */
+int fixture_make(struct script *s, const char *name, bool again, int64_t file_limit_ns, struct err *e);
 
 /* core.fixture_*, core.note_use; on the table on top. */
 void fixture_open(lua_State *L);

@@ -106,7 +106,10 @@ static int run(struct script *parent, struct fixture_use *f, const struct stagin
     s->parent = parent;
     s->covers = &f->key;
     s->vm_count = parent->vm_count;
-    int result = script_run_fixture(s, fixture_kind_words[f->id.kind], &raw, e);
+    bool lab = false;
+    int result = script_run_fixture(s, f->any_kind ? NULL : fixture_kind_words[f->id.kind], &raw, &lab, e);
+    if (!result)
+        f->id.kind = lab ? FIXTURE_LAB : FIXTURE_VM;
     script_close(s);
     if (!result)
         result = install(s, f, staging, raw, ret_bytes, e);
@@ -135,6 +138,59 @@ int fixture_use_build(struct script *s, struct fixture_use *f, struct err *e)
     f->built = true;
     free(f->snapshot);
     f->snapshot = store_hot_snapshot(&f->id);
-    store_lock_share(&f->lock);
+    if (f->lock.held)
+        store_lock_share(&f->lock);
     return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- by itself */
+
+/* Takes the locks of both kinds, as only the fixture knows which it is. */
+static int lock_both(struct script *s, struct fixture_use *f, struct store_lock locks[2], struct err *e)
+{
+    for (int kind = FIXTURE_VM; kind <= FIXTURE_LAB; kind++) {
+        f->id.kind = (enum fixture_kind)kind;
+        if (store_lock_wait(&f->id, true, s->loop, DEADLINE_NONE, &locks[kind], e) < 0)
+            return -1;
+        store_lock_sign(&locks[kind], s->path);
+    }
+    return 0;
+}
+
+static int make(struct script *s, struct fixture_use *f, bool again, struct err *e)
+{
+    for (int kind = FIXTURE_VM; kind <= FIXTURE_LAB; kind++) {
+        f->id.kind = (enum fixture_kind)kind;
+        if (again) {
+            store_remove(&f->id, STORE_HOT);
+            store_remove(&f->id, STORE_ENTRY);
+        } else if (store_has(&f->id, STORE_ENTRY)) {
+            printf("already built: %s\n", fixture_use_name(f));
+            return 0;
+        }
+    }
+    if (fixture_use_build(s, f, e) < 0)
+        return -1;
+    printf("built: %s\n", fixture_use_name(f));
+    return 0;
+}
+
+int fixture_make(struct script *s, const char *name, bool again, int64_t file_limit_ns, struct err *e)
+{
+    const struct fixture_world world = {s->settings->config, &s->settings->host, s->settings->roots};
+    struct store_lock locks[2] = {STORE_LOCK_INIT, STORE_LOCK_INIT};
+    struct fixture_use f = {.lock = STORE_LOCK_INIT, .any_kind = true};
+    if (fixture_key(&world, name, &f.key, e) < 0)
+        return -1;
+    f.id = (struct store_id){.directory = s->settings->config->cache_dir, .key = f.key.hex};
+    deadline_start_file(&s->deadline, file_limit_ns);
+    int result = lock_both(s, &f, locks, e) < 0 ? -1 : make(s, &f, again, e);
+    deadline_start_file(&s->deadline, 0);
+    fflush(stdout);
+    store_unlock(&locks[0]);
+    store_unlock(&locks[1]);
+    store_unlock(&f.lock);
+    fixture_key_done(&f.key);
+    free(f.snapshot);
+    return result;
 }

@@ -276,12 +276,13 @@ static int run_fixture(lua_State *L)
     lua_getfield(L, -1, "result");
     lua_pushvalue(L, 1);
     lua_pushvalue(L, lua_upvalueindex(2));
-    lua_call(L, 2, 1);
+    lua_call(L, 2, 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.result_kind");
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.result");
     return 0;
 }
 
-int script_run_fixture(struct script *s, const char *expects, char **ret_path, struct err *e)
+int script_run_fixture(struct script *s, const char *expects, char **ret_path, bool *ret_lab, struct err *e)
 {
     lua_State *L = s->L;
     if (load_chunk(s, e) < 0)
@@ -294,7 +295,9 @@ int script_run_fixture(struct script *s, const char *expects, char **ret_path, s
     if (call_protected(L, e) < 0)
         return -1;
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.result");
-    *ret_path = xstrdup(lua_tostring(L, -1));
-    lua_pop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.result_kind");
+    *ret_path = xstrdup(lua_tostring(L, -2));
+    *ret_lab = !strcmp(lua_tostring(L, -1), "lab");
+    lua_pop(L, 2);
     return 0;
 }

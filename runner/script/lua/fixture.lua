@@ -6,10 +6,14 @@ local fixtures = {}
 local LAST_LINE = {vm = "return vm:snapshot()", lab = "return provium:snapshot()"}
 local RESULT = {vm = "a Snapshot", lab = "a LabSnapshot without a path of its own"}
 
--- What a fixture's chunk returned must be a snapshot of that kind: its path.
+-- What a fixture's chunk returned must be a snapshot, of that kind if any: its path and kind.
 function fixtures.result(value, kind)
     local path, found = snapshots.path_of(value)
-    if path and found == kind then return path end
+    if path and (not kind or found == kind) then return path, found end
+    if not kind then
+        error(("it returned %s; its last line must be `%s` or `%s`"):format(
+            value == nil and "nothing" or "a " .. type(value), LAST_LINE.vm, LAST_LINE.lab), 0)
+    end
     local got = path and (found == "vm" and "a Snapshot" or "a LabSnapshot") or
         value == nil and "nothing" or ("a %s"):format(type(value))
     error(("%s_fixture needs %s, and it returned %s; its last line must be `%s`"):format(
