@@ -18,6 +18,7 @@
 #include "config/values.h"
 #include "fixture/evict.h"
 #include "fixture/key.h"
+#include "events/payload.h"
 #include "pool/dispatcher.h"
 
 struct command {
@@ -148,6 +149,18 @@ static void on_file(struct file_result *r, void *arg)
     file_result_free(r);
 }
 
+/* A stacked fixture may build others on its way. */
+static void on_event(const struct event *ev, void *arg)
+{
+    (void)arg;
+    int64_t duration = 0, bytes = 0;
+    if (!event_is(ev, "fixture_build_done") || !payload_int(ev->payload, "snapshot_bytes", &bytes) || !bytes)
+        return;
+    payload_int(ev->payload, "duration_ns", &duration);
+    _cleanup_free_ char *name = payload_string(ev->payload, "path"), *size = show_size((uint64_t)bytes);
+    printf("built: %s (%s in %.1fs)\n", name, size, (double)duration / 1e9);
+}
+
 static void on_stderr(const char *text, size_t n, void *arg)
 {
     (void)arg;
@@ -159,7 +172,7 @@ static int dispatch(struct command *c, const char *file, const struct worker_run
 {
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_(loop_freep) struct loop *loop = loop_new();
-    const struct event_stream_settings sinks = {.temporary_dir = c->env->temporary_dir};
+    const struct event_stream_settings sinks = {.temporary_dir = c->env->temporary_dir, .on_event = on_event};
     struct event_stream *stream = event_stream_new(loop, &sinks, &e);
     if (!stream) {
         say_error(&e);

@@ -23,7 +23,7 @@ int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, s
 /* Runs the fixture's file and installs what it returns. */
 int fixture_use_build(struct script *s, struct fixture_use *f, struct err *e);
 
-/* `provium fixture build`: makes the entry unless it is there (`again`: in any case), and prints which; restores nothing. */
+/* `provium fixture build`: makes the entry (`again`: even when it is there, which is told otherwise); restores nothing. */
 int fixture_make(struct script *s, const char *name, bool again, int64_t file_limit_ns, struct err *e);
 
 /* core.fixture_*, core.note_use; on the table on top. */

@@ -169,10 +169,7 @@ static int make(struct script *s, struct fixture_use *f, bool again, struct err 
             return 0;
         }
     }
-    if (fixture_use_build(s, f, e) < 0)
-        return -1;
-    printf("built: %s\n", fixture_use_name(f));
-    return 0;
+    return fixture_use_build(s, f, e);
 }
 
 int fixture_make(struct script *s, const char *name, bool again, int64_t file_limit_ns, struct err *e)
