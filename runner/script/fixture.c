@@ -276,6 +276,13 @@ static int restored_binding(lua_State *L)
     return 0;
 }
 
+/* core.restore_source("fixture" | "snapshot"): what vm_spawned will say */
+static int source_binding(lua_State *L)
+{
+    script_of(L)->from_fixture = !strcmp(luaL_checkstring(L, 1), "fixture");
+    return 0;
+}
+
 /* core.in_fixture() → is this the state of a fixture's build? */
 static int in_fixture_binding(lua_State *L)
 {
@@ -289,7 +296,8 @@ void fixture_open(lua_State *L)
         {"fixture_new", new_binding},           {"fixture_find", find_binding},
         {"fixture_build", build_binding},       {"fixture_snapshot", snapshot_binding},
         {"fixture_restored", restored_binding}, {"in_fixture", in_fixture_binding},
-        {"note_use", fixture_note_binding},     {NULL, NULL},
+        {"note_use", fixture_note_binding},     {"restore_source", source_binding},
+        {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
     luaL_newmetatable(L, "fixture use");

@@ -43,6 +43,7 @@ struct script {
     char *temporary;          /* directory of snapshots without a path; NULL: none yet */
     int temporary_fd;         /* holds its lock */
     unsigned temporary_count; /* names given out */
+    bool from_fixture;        /* what is restored now is a fixture's */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */

@@ -8,7 +8,8 @@ local RESULT = {vm = "a Snapshot", lab = "a LabSnapshot without a path of its ow
 
 -- What a fixture's chunk returned must be a snapshot, of that kind if any: its path and kind.
 function fixtures.result(value, kind)
-    local path, found = snapshots.path_of(value)
+    local path, found = snapshots.snapshot_path(value), "vm"
+    if not path then path, found = snapshots.lab_snapshot_path(value), "lab" end
     if path and (not kind or found == kind) then return path, found end
     if not kind then
         error(("it returned %s; its last line must be `%s` or `%s`"):format(
@@ -59,9 +60,12 @@ local function materialise(kind, name, opts)
     local use <close> = core.fixture_new(name, kind)
     if not core.fixture_find(use) then core.fixture_build(use) end
     local start = core.now_ns()
-    local made = scopes.at_scope(opts.scope or "file", function(lab)
+    core.restore_source("fixture")
+    local ok, made = pcall(scopes.at_scope, opts.scope or "file", function(lab)
         return RESTORE[kind](lab, core.fixture_snapshot(use), opts, name)
     end)
+    core.restore_source("snapshot")
+    if not ok then error(made, 0) end
     core.fixture_restored(use, core.now_ns() - start)
     return made
 end
