@@ -123,7 +123,8 @@ static void run_file(const struct job *job, struct pool_client *client, struct l
     if (result < 0)
         emit_text(client, "worker_chunk_error", err_message(&e));
     if (*script->deadline.file_message)
-        emit_text(client, "worker_timed_out", script->deadline.file_message);
+        emit_text(client, script->deadline.interrupted ? "worker_interrupted" : "worker_timed_out",
+                  script->deadline.file_message);
 }
 
 int worker_main(int link_fd, const struct worker_settings *settings)
