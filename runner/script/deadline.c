@@ -247,8 +247,8 @@ static void raise_over(lua_State *L, struct deadline *d, const char *call, const
     if (file && !*d->file_message)
         memcpy(d->file_message, text, sizeof(text));
     if (!d->expired) { /* it listens: from now on the grace counts */
-        alarm_stage = 1;
         arm_alarm(GRACE_NS);
+        alarm_stage = 1; /* not before: the alarm of the deadline itself may be on its way */
     }
     d->expired = true;
     d->call[0] = '\0';
@@ -265,6 +265,15 @@ static void position(lua_State *L, char *out, size_t n)
     size_t size = strlen(out);
     if (size >= 2)
         out[size - 2] = '\0';
+}
+
+void deadline_inherit(struct deadline *d, const struct deadline *from)
+{
+    if (!*from->file_message)
+        return;
+    memcpy(d->file_message, from->file_message, sizeof(d->file_message));
+    memcpy(d->message, from->file_message, sizeof(d->message));
+    d->expired = true;
 }
 
 int64_t deadline_enter(lua_State *L, struct deadline *d, const char *call, int64_t own)

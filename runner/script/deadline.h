@@ -48,6 +48,9 @@ void deadline_shift(struct deadline *d, int64_t ns);
 void deadline_suspend(struct deadline *d);
 void deadline_resume(struct deadline *d, int64_t waited);
 
+/* When the file's limit was hit in another Lua state that worked for this one, it was hit here. */
+void deadline_inherit(struct deadline *d, const struct deadline *from);
+
 /* Has one passed? */
 bool deadline_is_over(const struct deadline *d);
 /* A blocking call begins: names it (`vm "a": run "x"`). Raises when a deadline is over already. Returns the

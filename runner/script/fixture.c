@@ -283,21 +283,13 @@ static int source_binding(lua_State *L)
     return 0;
 }
 
-/* core.in_fixture() → is this the state of a fixture's build? */
-static int in_fixture_binding(lua_State *L)
-{
-    lua_pushboolean(L, script_of(L)->parent != NULL);
-    return 1;
-}
-
 void fixture_open(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"fixture_new", new_binding},           {"fixture_find", find_binding},
         {"fixture_build", build_binding},       {"fixture_snapshot", snapshot_binding},
-        {"fixture_restored", restored_binding}, {"in_fixture", in_fixture_binding},
-        {"note_use", fixture_note_binding},     {"restore_source", source_binding},
-        {NULL, NULL},
+        {"fixture_restored", restored_binding}, {"restore_source", source_binding},
+        {"note_use", fixture_note_binding},     {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
     luaL_newmetatable(L, "fixture use");

@@ -115,6 +115,7 @@ static int run(struct script *parent, struct fixture_use *f, const struct stagin
         result = install(s, f, staging, raw, ret_bytes, e);
     parent->vm_count = s->vm_count;
     *ret_waited = s->deadline.waited;
+    deadline_inherit(&parent->deadline, &s->deadline);
     script_free(s);
     return result;
 }

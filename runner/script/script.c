@@ -270,6 +270,10 @@ int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns,
 /* Upvalues: the chunk, the kind of its result. */
 static int run_fixture(lua_State *L)
 {
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
+    lua_getfield(L, -1, "begin");
+    lua_call(L, 0, 0);
+    lua_pop(L, 1);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_call(L, 0, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.fixtures");

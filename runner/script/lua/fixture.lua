@@ -83,9 +83,8 @@ for kind in pairs(RESTORE) do
     end
 end
 
---------------------------------------------------------------------------------------------- in the state of a build
-
-if core.in_fixture() then
+-- The state is that of a fixture's build.
+function fixtures.begin()
     for _, name in ipairs{"test", "todo"} do
         _G[name] = function() error(name .. ": a fixture has no tests", 2) end
     end
