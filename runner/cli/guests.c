@@ -9,6 +9,7 @@
 #include "cli/say.h"
 #include "config/qemu.h"
 #include "ns/sandbox.h"
+#include "uplink/broker.h"
 #include "vm/accel.h"
 
 int guests_enter_sandbox(enum sandbox_choice choice, bool quiet)
@@ -52,4 +53,14 @@ bool guests_choose_kvm(const struct options *options, const struct config *confi
 char *guests_make_run_id(void)
 {
     return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
+}
+
+int guests_start_broker(void)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    pid_t pid;
+    int broker = uplink_broker_start(&pid, &e);
+    if (broker < 0)
+        say_warning("bridges can have no uplink: %s", err_message(&e));
+    return broker;
 }

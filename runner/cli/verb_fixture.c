@@ -168,7 +168,7 @@ static void on_stderr(const char *text, size_t n, void *arg)
 }
 
 /* Returns the exit code. */
-static int dispatch(struct command *c, const char *file, const struct worker_run *worker)
+static int dispatch(struct command *c, const char *file, const struct worker_run *worker, int broker)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_(loop_freep) struct loop *loop = loop_new();
@@ -192,6 +192,7 @@ static int dispatch(struct command *c, const char *file, const struct worker_run
         .filter_json = "{}",
         .total = pool_budget(c->options),
         .jobs = 1,
+        .broker = broker,
         .timeout_ns = c->options->timeout_ns,
         .job = &job,
         .on_file = on_file,
@@ -218,10 +219,11 @@ static int build(struct command *c)
         return EXIT_TESTS_FAILED;
     }
     bool kvm = guests_choose_kvm(c->options, c->config, c->env, &note);
+    _cleanup_close_ int broker = guests_start_broker();
     if (guests_enter_sandbox(c->config->sandbox, c->options->quiet) < 0)
         return EXIT_USAGE;
     const struct worker_run worker = {.roots = found.roots, .kvm = kvm, .accel_note = note, .run_id = run_id};
-    return dispatch(c, file, &worker);
+    return dispatch(c, file, &worker, broker);
 }
 
 static const struct {

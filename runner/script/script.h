@@ -26,6 +26,7 @@ struct script_settings {
     bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 
 struct script {

@@ -66,7 +66,7 @@ static size_t collect_nics(lua_State *L, int index, const struct vm_object *o, s
         nics[n++] = (struct snapshot_nic){.bridge = (char *)(bridge ? bridge : ""),
                                           .mac = (char *)nic->device_mac,
                                           .slot = vm_nic_slot(o->vm, id),
-                                          .link = info.link};
+                                          .link = info.link && !nic->detached};
     }
     return n;
 }

@@ -132,7 +132,7 @@ static int vm_collect(lua_State *L)
     o->mark = NULL;
     vm_free(o->vm);
     launch_done(&o->launch);
-    free(o->nics);
+    network_forget_nics(o);
     free(o->name);
     free(o->label);
     o->vm = NULL;

@@ -25,7 +25,7 @@ enum vm_state {
     VM_DEAD,     /* failed boot, panic or unexpected end of QEMU: boot, shutdown, console */
 };
 
-#define VM_NICS_MAX 32
+#define VM_NICS_MAX 16
 
 /* What one boot needs; see struct machine. Descriptors are borrowed for the call. */
 struct vm_boot {
@@ -74,6 +74,8 @@ void vm_shutdown(struct vm *vm);
 void vm_unboot(struct vm *vm);
 
 /* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
+/* How many more can be plugged while it runs. */
+unsigned vm_free_slots(const struct vm *vm);
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
 /* The slot that a NIC was plugged into, from 0; -1: it was there at boot. */

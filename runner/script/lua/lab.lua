@@ -93,6 +93,11 @@ local function names(lab, kind, call)
     return out
 end
 
+-- Names that bridges knew already become the VM, where their labs see it.
+local function bind(vm)
+    bridges.bind(vm, function(lab) return find(lab, "vm", vm:name()) == vm end)
+end
+
 local function direct_vms(lab)
     local out = {}
     for _, member in ipairs(fields[lab].order) do
@@ -119,7 +124,7 @@ function methods.vm(lab, name, profile, opts)
     insert(lab, "vm", name, vm)
     home[vm] = lab
     barriers.set_home(vm, outermost(lab))
-    bridges.bind(vm, function(other) return find(other, "vm", name) == vm end)
+    bind(vm)
     return vm
 end
 
@@ -181,7 +186,10 @@ function methods.include(lab, what)
             error(('lab:include: lab "%s" cannot be put inside itself'):format(name), 2)
         end
     end
-    for _, item in ipairs(list) do insert(lab, kind_of(item), name_of(item), item) end
+    for _, item in ipairs(list) do
+        insert(lab, kind_of(item), name_of(item), item)
+        if kind_of(item) == "vm" then bind(item) end
+    end
 end
 
 function methods.remove(lab, what)
@@ -321,9 +329,6 @@ end
 
 function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) end
 
-function core.vm_methods.nic(vm, name) return bridges.nic_of(vm, name) end
-function core.vm_methods.ip(vm, bridge, family) return bridges.ip_of(vm, bridge, family) end
-
 local function count_open(vm, class)
     local count = 0
     for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
@@ -362,6 +367,7 @@ local function close(scope)
             local ok, problem = pcall(handle.close, handle)
             if not ok then log[#log + 1] = ("closing %s: %s"):format(tostring(handle), tostring(problem)) end
         end
+        if class == "vm" then bridges.leave(scope.handles.vm) end
     end
     return log
 end
