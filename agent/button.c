@@ -6,6 +6,7 @@
 #include <linux/genetlink.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,7 +95,9 @@ static void on_event(struct watch *w, uint32_t events)
 static void *prepare(void *arg)
 {
     struct agent *a = arg;
-    modules_load("button"); /* or it is built in */
+    setpriority(PRIO_PROCESS, 0, 10); /* of this thread only: the first command of a test goes first */
+    modules_load("button");           /* or it is built in */
+    setpriority(PRIO_PROCESS, 0, 0);
     int fd = open_events();
     if (fd < 0)
         return NULL;

@@ -14,7 +14,7 @@
 
 /* What every guest gets, or may get when a test attaches it. */
 static const char *const devices[] = {"virtio-serial-pci", "virtserialport", "virtio-rng-pci",
-                                      "virtio-blk-pci",    "virtio-net-pci", "pcie-root-port",
+                                      "virtio-blk-pci",    "virtio-net-pci", "pci-bridge",
                                       "isa-serial"};
 
 static int ask(const char *qemu, const char *first, const char *second, struct buf *out,

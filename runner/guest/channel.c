@@ -258,16 +258,40 @@ struct guest *guest_new(struct loop *loop, int virtio_fd, int serial_fd)
     return g;
 }
 
+unsigned guest_line(const struct guest *g)
+{
+    return g->active == &g->lines[1];
+}
+
+static void line_done(struct line *l)
+{
+    line_stop(l);
+    close_fd(&l->fd);
+    frame_reader_done(&l->reader);
+    buf_done(&l->out);
+}
+
+void guest_reconnect(struct guest *g, int virtio_fd, int serial_fd, int line)
+{
+    close_channel(g, "the machine was replaced");
+    for (size_t i = 0; i < ARRAY_SIZE(g->lines); i++)
+        line_done(&g->lines[i]);
+    line_init(g, &g->lines[0], virtio_fd);
+    line_init(g, &g->lines[1], serial_fd);
+    g->active = line < 0 ? NULL : &g->lines[line];
+    g->state = GUEST_SYNCING;
+    g->settled = false;
+    free(g->why);
+    g->why = NULL;
+}
+
 void guest_free(struct guest *g)
 {
     if (!g)
         return;
     close_channel(g, "the guest is gone");
-    for (size_t i = 0; i < ARRAY_SIZE(g->lines); i++) {
-        close_fd(&g->lines[i].fd);
-        frame_reader_done(&g->lines[i].reader);
-        buf_done(&g->lines[i].out);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(g->lines); i++)
+        line_done(&g->lines[i]);
     set_agent(&g->agent, NULL);
     guest_mark_orphan(g);
     guest_file_orphan(g);

@@ -37,6 +37,11 @@ typedef void (*guest_event_fn)(struct guest *g, enum guest_event event, const ch
  * be sockets, and become its own. The agent speaks first, on either. */
 struct guest *guest_new(struct loop *loop, int virtio_fd, int serial_fd);
 void guest_free(struct guest *g);
+/* The same guest over another machine's descriptors, whatever became of the ones before; pending calls fail. `line`: where
+ * the agent speaks, as guest_line said when the machine's state was saved, or -1 for a machine that boots. */
+void guest_reconnect(struct guest *g, int virtio_fd, int serial_fd, int line);
+/* Which descriptor the agent speaks on: 0 the virtio port's, 1 the serial line's. */
+unsigned guest_line(const struct guest *g);
 DEFINE_CLEANUP(struct guest, guest_free)
 void guest_set_event_fn(struct guest *g, guest_event_fn fn, void *arg);
 

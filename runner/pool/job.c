@@ -20,6 +20,7 @@
 #include "base/process.h"
 #include "pool/dispatch.h"
 #include "pool/worker.h"
+#include "uplink/broker.h"
 
 #define STDERR_KEPT   65536
 #define KILL_GRACE_NS (20 * NS_PER_S) /* past a file's limit: the worker ends itself within 10 s of it */
@@ -29,10 +30,22 @@ bool job_may_retry(const struct job *job)
     return job->work->attempt <= job->d->settings->retries && !job->d->signal_number;
 }
 
+void job_begin_wait(struct job *job)
+{
+    job->wait_started = clock_monotonic_ns();
+}
+
+void job_end_wait(struct job *job)
+{
+    if (job->waiting || job->waits_for_build)
+        job->waited_ns += clock_monotonic_ns() - job->wait_started;
+    job->waiting = job->waits_for_build = false;
+}
+
 void job_kill(struct job *job, int number)
 {
-    if (job->pid)
-        kill(-job->pid, number);
+    if (job->pid) /* SIGTERM is for the worker, which ends its VMs itself */
+        kill(number == SIGKILL ? -job->pid : job->pid, number);
 }
 
 /* ------------------------------------------------------------------------------------------------- its end */
@@ -138,11 +151,9 @@ static void finish_job(struct job *job)
     drain_stderr(job);
     if (!job->done)
         take_crash(job);
-    int64_t now = clock_monotonic_ns();
-    if (job->waiting)
-        job->waited_ns += now - job->wait_started;
+    job_end_wait(job);
     r->waited_ns = job->waited_ns;
-    r->duration_ns = now - job->started - job->waited_ns;
+    r->duration_ns = clock_monotonic_ns() - job->started - job->waited_ns;
     file_result_settle(r);
     announce_completed(job);
     pool_give_back(&d->pool, job->held);
@@ -177,8 +188,9 @@ static void on_kill_timer(struct source *s, void *arg)
 {
     struct job *job = arg;
     int64_t due = job->started + job->waited_ns + job->d->settings->timeout_ns + KILL_GRACE_NS;
-    if (job->waiting || due > clock_monotonic_ns()) {
-        source_set_deadline(s, job->waiting ? deadline_after(KILL_GRACE_NS) : due);
+    bool waits = job->waiting || job->waits_for_build;
+    if (waits || due > clock_monotonic_ns()) {
+        source_set_deadline(s, waits ? deadline_after(KILL_GRACE_NS) : due);
         return;
     }
     job->result->status = FILE_TIMED_OUT;
@@ -195,6 +207,8 @@ static bool is_private(const struct event *ev)
 
 static void take_event(struct job *job, const struct event *ev)
 {
+    if (job->waits_for_build)
+        job_end_wait(job); /* whatever it says, it goes on */
     if (event_is(ev, "pool_acquire") || event_is(ev, "pool_release"))
         lend_take_request(job, ev);
     else if (event_is(ev, "worker_done"))
@@ -203,6 +217,8 @@ static void take_event(struct job *job, const struct event *ev)
         file_result_take(job->result, ev);
     else
         announce_forward(job, ev);
+    if (event_is(ev, "fixture_build_waiting"))
+        lend_wait_for_build(job, ev);
 }
 
 static void on_link(struct source *s, uint32_t events, void *arg)
@@ -234,10 +250,14 @@ static void on_link(struct source *s, uint32_t events, void *arg)
 
 /* ------------------------------------------------------------------------------------------------- starting */
 
-/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, and the link. */
-static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd)
+/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, the link, and the connection to the
+ * uplink broker if there is one. */
+static void __attribute__((noreturn))
+exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd, int uplink_fd)
 {
     char number[16];
+    const int kept[] = {link_fd, uplink_fd};
+    const size_t count = uplink_fd < 0 ? 1 : 2;
     setpgid(0, 0);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
@@ -245,8 +265,9 @@ static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settin
     dup2(stderr_fd, STDERR_FILENO);
     if (settings->stdout_to_stderr)
         dup2(stderr_fd, STDOUT_FILENO);
-    process_keep_fds(&link_fd, 1);
-    fd_set_cloexec(link_fd, false);
+    process_keep_fds(kept, count);
+    for (size_t i = 0; i < count; i++)
+        fd_set_cloexec(kept[i], false);
     snprintf(number, sizeof(number), "%d", link_fd);
     setenv(WORKER_FD_VARIABLE, number, 1);
     setenv(WORKER_FILTER_VARIABLE, settings->filter_json, 1);
@@ -254,16 +275,19 @@ static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settin
     _exit(127);
 }
 
-static void send_job(struct job *job)
+/* `uplink_fd` is the same number there. */
+static void send_job(struct job *job, int uplink_fd)
 {
     const struct buf *common = job->d->settings->job;
     _cleanup_buf_ struct buf payload = BUF_INIT(EVENT_FRAME_MAX);
     struct packer p = {.to = &payload};
-    pack_map(&p, 3);
+    pack_map(&p, 4);
     pack_str(&p, "path");
     pack_str(&p, job->work->file->path);
     pack_str(&p, "index");
     pack_uint(&p, job->d->started);
+    pack_str(&p, "uplink");
+    pack_int(&p, uplink_fd);
     pack_str(&p, "run");
     pack_raw(&p, buf_head(common), common->len);
     event_write(job->link_fd, "job", &payload);
@@ -301,9 +325,10 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
         close_fd(&link[1]);
         return err_errno(e, "start a worker");
     }
+    _cleanup_close_ int uplink = d->settings->broker < 0 ? -1 : uplink_broker_connect(d->settings->broker, NULL);
     pid_t pid = process_fork();
     if (!pid)
-        exec_worker(d->settings, link[1], error_pipe[1]);
+        exec_worker(d->settings, link[1], error_pipe[1], uplink);
     close(link[1]);
     close(error_pipe[1]);
     if (pid < 0) {
@@ -323,12 +348,14 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
     job->result->source = xstrdup(work->file->path);
     job->result->repeat = work->file->repeat;
     job->held = held;
+    if (work->file->declares_claim)
+        job->reserved = work->file->claim;
     job->started = clock_monotonic_ns();
     watch_job(job);
     d->jobs = job;
     d->running++;
     d->started++;
     announce_dispatched(job);
-    send_job(job);
+    send_job(job, uplink);
     return 0;
 }

@@ -29,6 +29,7 @@ struct qmp {
     struct call *calls;
     json_int_t next_id;
     bool greeted, closed;
+    char *version;
     qmp_event_fn on_event;
     qmp_closed_fn on_closed;
     void *arg;
@@ -58,12 +59,23 @@ static void take_reply(struct qmp *qmp, json_t *object)
     }
 }
 
+static void take_greeting(struct qmp *qmp, json_t *greeting)
+{
+    int major = 0, minor = 0, micro = 0;
+    const char *package = "";
+    json_unpack(greeting, "{s:{s:{s:i, s:i, s:i}, s?s}}", "version", "qemu", "major", &major, "minor", &minor, "micro",
+                &micro, "package", &package);
+    free(qmp->version);
+    qmp->version = xasprintf("%d.%d.%d%s%s%s", major, minor, micro, *package ? " (" : "", package, *package ? ")" : "");
+    qmp->greeted = true;
+}
+
 static void take_line(struct qmp *qmp, const char *line, size_t n)
 {
     json_t *object = json_loadb(line, n, 0, NULL);
     const char *event = json_string_value(json_object_get(object, "event"));
     if (json_object_get(object, "QMP"))
-        qmp->greeted = true;
+        take_greeting(qmp, json_object_get(object, "QMP"));
     else if (event)
         qmp->on_event(event, json_object_get(object, "data"), qmp->arg);
     else if (object)
@@ -122,7 +134,18 @@ void qmp_free(struct qmp *qmp)
     source_remove(qmp->source);
     close_fd(&qmp->fd);
     buf_done(&qmp->input);
+    free(qmp->version);
     free(qmp);
+}
+
+int qmp_version(struct qmp *qmp, int64_t deadline, const char **ret, struct err *e)
+{
+    if (loop_wait(qmp->loop, &qmp->greeted, deadline) < 0)
+        return err_set(e, errno, "QEMU did not greet in time");
+    if (!qmp->version)
+        return err_set(e, EPIPE, "QEMU closed its monitor");
+    *ret = qmp->version;
+    return 0;
 }
 
 static int send_command(struct qmp *qmp, const char *command, json_t *arguments, json_int_t id, int fd,
@@ -183,10 +206,12 @@ out:
     return result;
 }
 
-void qmp_send(struct qmp *qmp, const char *command)
+void qmp_send(struct qmp *qmp, const char *command, json_t *arguments)
 {
-    if (!qmp->closed)
-        send_command(qmp, command, NULL, ++qmp->next_id, -1, NULL);
+    if (qmp->closed)
+        json_decref(arguments);
+    else
+        send_command(qmp, command, arguments, ++qmp->next_id, -1, NULL);
 }
 
 void qmp_drain(struct qmp *qmp)

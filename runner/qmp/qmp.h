@@ -20,12 +20,14 @@ struct qmp *qmp_new(struct loop *loop, int fd, qmp_event_fn on_event, qmp_closed
 void qmp_free(struct qmp *qmp);
 DEFINE_CLEANUP(struct qmp, qmp_free)
 
+/* Waits for the greeting. *ret is QEMU's version, "7.2.22 (Debian …)", and lives as long as the connection's object. */
+int qmp_version(struct qmp *qmp, int64_t deadline, const char **ret, struct err *e);
 /* Runs one command and waits for its reply. `arguments` is stolen and may be NULL. `fds` go along by SCM_RIGHTS
  * (for getfd, add-fd). *ret is a new reference when `ret` is not NULL. Error: the command's name, QEMU's text. */
 int qmp_call(struct qmp *qmp, const char *command, json_t *arguments, int64_t deadline, json_t **ret,
              struct err *e);
-/* Sends a command without arguments; nobody waits for the reply. */
-void qmp_send(struct qmp *qmp, const char *command);
+/* Sends a command; nobody waits for the reply. `arguments` is stolen and may be NULL. */
+void qmp_send(struct qmp *qmp, const char *command, json_t *arguments);
 /* Delivers what has arrived already, events included, without waiting. */
 void qmp_drain(struct qmp *qmp);
 int qmp_call_fd(struct qmp *qmp, const char *command, json_t *arguments, int fd, int64_t deadline,

@@ -11,7 +11,10 @@ lua_\name\()_end:
     source wait
     source barrier
     source bridge
+    source link
+    source nic
     source lab
+    source snapshot
     source framework
 
     .section .note.GNU-stack, "", @progbits

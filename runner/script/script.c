@@ -11,12 +11,14 @@
 #include "script/argument.h"
 #include "script/barrier.h"
 #include "script/json.h"
+#include "script/temporary.h"
 
 #define LUA_HEAP_MAX ((size_t)2 << 30)
 
 /* lua/ as bytes (lua_sources.S). */
-extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[], lua_bridge_end[], lua_lab_start[],
-    lua_lab_end[], lua_framework_start[], lua_framework_end[];
+extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
+    lua_bridge_end[], lua_link_start[], lua_link_end[], lua_nic_start[], lua_nic_end[], lua_lab_start[], lua_lab_end[],
+    lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[], lua_framework_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -62,6 +64,15 @@ static void run_source(lua_State *L, const char *name, const char *start, const 
     lua_call(L, count, 1);
 }
 
+/* A file of lua/ that adds to what bridges can do. */
+static void run_bridge_part(lua_State *L, int core, int bridges, const char *name, const char *start, const char *end)
+{
+    lua_pushvalue(L, core);
+    lua_pushvalue(L, bridges);
+    run_source(L, name, start, end, 2);
+    lua_pop(L, 1);
+}
+
 /* math.random: the run's seed, mixed with the path (FNV-1a), so that a file draws the same numbers in every run. */
 static void seed_random(lua_State *L, uint64_t seed, const char *path)
 {
@@ -91,12 +102,23 @@ static int open_state(lua_State *L)
     run_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
-    lua_pushvalue(L, core);
     run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
+    int bridges = lua_gettop(L);
+    run_bridge_part(L, core, bridges, "=[provium:link]", lua_link_start, lua_link_end);
+    run_bridge_part(L, core, bridges, "=[provium:nic]", lua_nic_start, lua_nic_end);
+    lua_pushvalue(L, bridges);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
+    lua_pushvalue(L, core);
+    lua_insert(L, bridges);
     lua_pushvalue(L, core);
     run_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
     run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_pushvalue(L, core);
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
+    run_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
@@ -127,6 +149,7 @@ struct script *script_new(const char *path, const struct script_settings *settin
     s->loop = loop;
     s->pool = pool;
     s->log_ref = LUA_NOREF;
+    s->temporary_fd = -1;
     deadline_init(&s->deadline, loop, path, settings->show_progress);
     s->deadline.on_nag = on_nag;
     s->deadline.on_nag_arg = s;
@@ -156,6 +179,7 @@ void script_free(struct script *s)
     network_free(s->network);
     barrier_done(s);
     deadline_done(&s->deadline);
+    temporary_remove(s);
     free(s);
 }
 

@@ -25,6 +25,7 @@ struct script_settings {
     bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 
 struct script {
@@ -39,6 +40,9 @@ struct script {
     size_t memory_used;       /* Lua heap, bytes */
     unsigned vm_count;        /* VMs made so far; also numbers them */
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
+    char *temporary;          /* directory of snapshots without a path; NULL: none yet */
+    int temporary_fd;         /* holds its lock */
+    unsigned temporary_count; /* names given out */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

@@ -61,6 +61,11 @@ bool stream_is_live(lua_State *L, int index)
     return o && o->stream && !stream_eof(o->stream);
 }
 
+const char *stream_describe_at(lua_State *L, int index)
+{
+    return stream_describe(((struct stream_object *)luaL_checkudata(L, index, "stream"))->stream);
+}
+
 uint64_t option_window(lua_State *L, int index, const char *call)
 {
     uint64_t window = GUEST_WINDOW_DEFAULT;

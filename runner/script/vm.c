@@ -9,6 +9,7 @@
 #include "script/barrier.h"
 #include "script/handle.h"
 #include "script/network.h"
+#include "script/snapshot.h"
 #include "script/stream.h"
 
 struct vm_object *check_vm(lua_State *L)
@@ -31,7 +32,7 @@ const void *vm_behind(lua_State *L, int index)
     return vm;
 }
 
-static int raise_about(lua_State *L, struct vm_object *o, struct err *e)
+int vm_raise(lua_State *L, struct vm_object *o, struct err *e)
 {
     err_prefix(e, "%s", o->label);
     return raise_err(L, e);
@@ -47,7 +48,7 @@ struct guest *guest_call_begin(lua_State *L, struct vm_object *o, const char *ca
     lua_pop(L, 1);
     if (vm_guest(o->vm, call, deadline, &guest, &e) < 0) {
         deadline_leave(L, &s->deadline, true);
-        raise_about(L, o, &e);
+        vm_raise(L, o, &e);
     }
     *ret_deadline = deadline;
     return guest;
@@ -62,7 +63,7 @@ void guest_call_end(lua_State *L, struct vm_object *o, const char *call, struct 
     if (!e)
         return;
     vm_explain(o->vm, call, e);
-    raise_about(L, o, e);
+    vm_raise(L, o, e);
 }
 
 /* ------------------------------------------------------------------------------------------------- life */
@@ -101,7 +102,7 @@ static int vm_new_binding(lua_State *L)
     o->label = xasprintf("vm \"%s\"", name);
     o->vm = vm_new(s->loop, name, s->settings->host.environment->temporary_dir, &e);
     if (!o->vm)
-        return raise_about(L, o, &e);
+        return vm_raise(L, o, &e);
     scope_add(L, "vm", -1);
     return 1;
 }
@@ -126,9 +127,11 @@ static int vm_shutdown_binding(lua_State *L)
 static int vm_collect(lua_State *L)
 {
     struct vm_object *o = lua_touserdata(L, 1);
+    vm_mark_free(o->mark);
+    o->mark = NULL;
     vm_free(o->vm);
     launch_done(&o->launch);
-    free(o->nics);
+    network_forget_nics(o);
     free(o->name);
     free(o->label);
     o->vm = NULL;
@@ -136,52 +139,70 @@ static int vm_collect(lua_State *L)
     return 0;
 }
 
-static int lifecycle(lua_State *L, const char *call, int (*step)(struct vm *, int64_t, struct err *))
+int vm_step(lua_State *L, const char *call, vm_step_fn step, struct err *e)
 {
     struct vm_object *o = check_vm(L);
     struct script *s = script_of(L);
-    struct err e = ERR_INIT;
     check_unused(L, call);
     lua_pushfstring(L, "%s: %s", o->label, call);
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
-    int failed = step(o->vm, deadline, &e);
+    int failed = step(s, o, L, deadline, e);
     note_ended(L, o);
     if (failed && deadline_is_over(&s->deadline))
-        err_clear(&e);
+        err_clear(e);
     deadline_leave(L, &s->deadline, failed);
-    if (failed)
-        return raise_about(L, o, &e);
+    return failed;
+}
+
+static int lifecycle(lua_State *L, const char *call, vm_step_fn step)
+{
+    struct err e = ERR_INIT;
+    if (vm_step(L, call, step, &e) < 0)
+        return vm_raise(L, check_vm(L), &e);
     lua_settop(L, 1);
     return 1;
 }
 
+#define STEP(name)                                                                                                   \
+    static int name##_step(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)       \
+    {                                                                                                                \
+        (void)s, (void)L;                                                                                            \
+        return vm_##name(o->vm, deadline, e);                                                                          \
+    }
+STEP(pause)
+STEP(resume)
+STEP(reset)
+STEP(power_button)
+STEP(wakeup)
+#undef STEP
+
 static int vm_pause_binding(lua_State *L)
 {
-    return lifecycle(L, "pause", vm_pause);
+    return lifecycle(L, "pause", pause_step);
 }
 
 static int vm_resume_binding(lua_State *L)
 {
-    return lifecycle(L, "resume", vm_resume);
+    return lifecycle(L, "resume", resume_step);
 }
 
 static int vm_reset_binding(lua_State *L)
 {
     struct err e = ERR_INIT;
-    lifecycle(L, "reset", vm_reset);
+    lifecycle(L, "reset", reset_step);
     if (network_configure_vm(script_of(L), check_vm(L), DEADLINE_NONE, &e) < 0)
-        return raise_about(L, check_vm(L), &e);
+        return vm_raise(L, check_vm(L), &e);
     return 1;
 }
 
 static int vm_power_button_binding(lua_State *L)
 {
-    return lifecycle(L, "power_button", vm_power_button);
+    return lifecycle(L, "power_button", power_button_step);
 }
 
 static int vm_wakeup_binding(lua_State *L)
 {
-    return lifecycle(L, "wakeup", vm_wakeup);
+    return lifecycle(L, "wakeup", wakeup_step);
 }
 
 /* ------------------------------------------------------------------------------------------------- accessors */
@@ -322,4 +343,5 @@ void vm_open(lua_State *L)
     vm_handles_open(L);
     luaL_setfuncs(L, functions, 0);
     network_open(L);
+    snapshot_open(L);
 }

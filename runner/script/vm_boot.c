@@ -1,10 +1,14 @@
 /* vm:boot and its options. A boot has two halves, so that a lab can begin all before it waits for any. */
+#include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/process.h"
+#include "config/build.h"
 #include "pool/pool.h"
 #include "script/argument.h"
 #include "script/barrier.h"
@@ -125,8 +129,7 @@ static int exceed_claim(struct vm_object *o, const char *what, uint64_t wanted, 
     return err_hint(e, "claim %s = %llu%s", what, (unsigned long long)(used + wanted), unit);
 }
 
-/* Takes the VM's memory from the claim or from the pool; waiting for the pool stops the clocks. */
-static int charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
+int vm_charge(struct script *s, struct vm_object *o, uint64_t memory, uint64_t cpus, struct err *e)
 {
     vm_release_charge(s, o);
     if (s->claim.taken && s->claim.memory_bytes) {
@@ -168,12 +171,46 @@ static int start(struct script *s, struct vm_object *o, struct err *e)
     return result;
 }
 
-static int begin(struct script *s, struct vm_object *o, const struct launch_options *options, struct err *e)
+static void on_built(struct source *source, pid_t pid, int status, void *arg)
+{
+    (void)source, (void)pid, (void)status;
+    *(bool *)arg = true;
+}
+
+/* The profile's `build` runs in a child, so that the file's other VMs, its deadline and Ctrl-C are served meanwhile;
+ * launch_prepare then finds the outcome. */
+static int build(struct script *s, const struct profile *profile, int64_t deadline, struct err *e)
+{
+    const struct launch_host *host = &s->settings->host;
+    const struct build_options options = {.run_id = host->run_id};
+    if (!profile->build || host->no_build || !host->run_id)
+        return 0;
+    pid_t pid = process_fork();
+    if (pid < 0)
+        return err_errno(e, "boot: fork");
+    if (!pid) {
+        struct err failure = ERR_INIT; /* kept for launch_prepare by profile_build */
+        setpgid(0, 0);
+        _exit(profile_build(profile, host->environment, &options, &failure) < 0);
+    }
+    bool done = false;
+    struct source *child = loop_add_child(s->loop, pid, on_built, &done);
+    if (child && !loop_wait(s->loop, &done, deadline))
+        return 0;
+    err_set(e, errno, "boot: `%s` was ended: %s", profile->build, strerror(errno));
+    source_remove(child);
+    kill(-pid, SIGKILL);
+    process_kill_and_reap(pid);
+    return -1;
+}
+
+static int begin(struct script *s, struct vm_object *o, const struct launch_options *options, int64_t deadline,
+                 struct err *e)
 {
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
     o->launching = false;
-    if (charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
+    if (build(s, o->profile, deadline, e) < 0 || vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {
         vm_release_charge(s, o);
@@ -186,14 +223,9 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
         return -1;
     }
     o->launching = true;
+    o->time_pinned = options->has_initial_time;
     o->cid = s->settings->first_cid + o->number;
     return 0;
-}
-
-static int raise_boot(lua_State *L, struct vm_object *o, struct err *e)
-{
-    err_prefix(e, "%s", o->label);
-    return raise_err(L, e);
 }
 
 int vm_boot_begin_binding(lua_State *L)
@@ -210,10 +242,12 @@ int vm_boot_begin_binding(lua_State *L)
     push_merged_options(L);
     read_boot_options(L, 3, "vm:boot", &options);
     lua_pushfstring(L, "%s: boot", o->label);
-    deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
-    int failed = begin(s, o, &options, &e);
-    deadline_leave(L, &s->deadline, false);
-    return failed ? raise_boot(L, o, &e) : 0;
+    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
+    int failed = begin(s, o, &options, deadline, &e);
+    if (failed && deadline_is_over(&s->deadline))
+        err_clear(&e);
+    deadline_leave(L, &s->deadline, failed);
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_wait_binding(lua_State *L)
@@ -228,14 +262,14 @@ int vm_boot_wait_binding(lua_State *L)
     int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
     int failed = vm_boot_wait(o->vm, &o->launch.boot, deadline, &e);
     if (!failed)
-        vm_announce_boot(s, o);
+        vm_announce_boot(s, o, "boot");
     launch_done(&o->launch);
     if (!failed)
         failed = network_configure_vm(s, o, deadline, &e);
     if (failed && deadline_is_over(&s->deadline))
         err_clear(&e);
     deadline_leave(L, &s->deadline, failed);
-    return failed ? raise_boot(L, o, &e) : 0;
+    return failed ? vm_raise(L, o, &e) : 0;
 }
 
 int vm_boot_binding(lua_State *L)

@@ -21,7 +21,7 @@ static void on_ended(struct vm *vm, void *arg)
     emit(o->script, "vm_shutdown", &p);
 }
 
-void vm_announce_boot(struct script *s, struct vm_object *o)
+void vm_announce_boot(struct script *s, struct vm_object *o, const char *source)
 {
     const struct machine *machine = &o->launch.boot.machine;
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
@@ -31,7 +31,7 @@ void vm_announce_boot(struct script *s, struct vm_object *o)
     payload_add_uint(&p, "cid", o->cid);
     payload_add_uint(&p, "cpus", machine->cpus);
     payload_add_int(&p, "boot_ns", clock_monotonic_ns() - vm_started_ns(o->vm));
-    payload_add_text(&p, "source", "boot");
+    payload_add_text(&p, "source", source);
     emit(s, "vm_spawned", &p);
     o->script = s;
     vm_on_ended(o->vm, on_ended, o);

@@ -289,18 +289,24 @@ static int clock_get_ns(lua_State *L)
     return 1;
 }
 
+/* The test decides the guest's time from now on: a restore leaves it alone. */
+static int change_clock(lua_State *L, const char *call, int64_t ns, int (*operation)(struct guest *, int64_t *, int64_t, struct err *))
+{
+    clock_call(L, call, ns, operation);
+    check_vm(L)->time_pinned = true;
+    return 0;
+}
+
 static int clock_set(lua_State *L)
 {
-    clock_call(L, "clock: set", seconds_to_ns(L, 2, "clock:set"), set);
-    return 0;
+    return change_clock(L, "clock: set", seconds_to_ns(L, 2, "clock:set"), set);
 }
 
 static int clock_set_ns(lua_State *L)
 {
     if (!lua_isinteger(L, 2))
         return raise_format(L, "clock:set_ns: value must be an integer (got %s)", luaL_tolstring(L, 2, NULL));
-    clock_call(L, "clock: set_ns", lua_tointeger(L, 2), set);
-    return 0;
+    return change_clock(L, "clock: set_ns", lua_tointeger(L, 2), set);
 }
 
 static int clock_advance(lua_State *L)
@@ -314,8 +320,7 @@ static int clock_advance(lua_State *L)
     } else {
         ns = seconds_to_ns(L, 2, "clock:advance");
     }
-    clock_call(L, "clock: advance", ns, advance);
-    return 0;
+    return change_clock(L, "clock: advance", ns, advance);
 }
 
 static int clock_sleep(lua_State *L)

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 static bool is_auto(const char *s)
 {
     return !s || !strcmp(s, "auto");
@@ -34,7 +36,11 @@ static void add_machine(const struct machine *m, struct strv *argv)
     strv_add(argv, "-m");
     strv_addf(argv, "%" PRIu64 "M", m->memory_bytes >> 20);
     strv_add(argv, "-object");
-    strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
+    if (m->memory_fd < 0)
+        strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
+    else
+        strv_addf(argv, "memory-backend-file,id=ram,size=%" PRIu64 ",mem-path=/proc/self/fd/%d,share=%s", m->memory_bytes,
+                  m->memory_fd, m->state_fd >= 0 ? "off" : "on");
 }
 
 static void add_chardev(struct strv *argv, const char *id, int fd)
@@ -52,7 +58,7 @@ static void add_channels(const struct machine *m, struct strv *argv)
     strv_add(argv, "-serial");
     strv_add(argv, "chardev:console");
     strv_add(argv, "-device");
-    strv_add(argv, "virtio-serial-pci,id=serial");
+    strv_add(argv, "virtio-serial-pci,id=serial,max_ports=2");
     add_chardev(argv, "agent", m->agent_fd);
     strv_add(argv, "-device");
     strv_add(argv, "virtserialport,bus=serial.0,id=agent,chardev=agent,name=org.provium.agent");
@@ -63,19 +69,29 @@ static void add_channels(const struct machine *m, struct strv *argv)
     }
 }
 
+static void add_nic(const struct machine_nic *nic, struct strv *argv)
+{
+    _cleanup_free_ char *bus = nic->slot < 0 ? xstrdup("") : xasprintf(",bus=hotplug,addr=%d", nic->slot + 1);
+    strv_add(argv, "-netdev");
+    strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", nic->id, nic->fd);
+    strv_add(argv, "-device");
+    strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES "%s", nic->id, nic->id, nic->mac,
+              bus);
+}
+
+/* Slots are given out in the order of the devices: those on the root bus come first, and the others take none. */
 static void add_network(const struct machine *m, struct strv *argv)
 {
-    for (size_t i = 0; i < m->nic_count; i++) {
-        strv_add(argv, "-netdev");
-        strv_addf(argv, "stream,id=%s,server=off,addr.type=fd,addr.str=%d", m->nics[i].id, m->nics[i].fd);
+    for (size_t i = 0; i < m->nic_count; i++)
+        if (m->nics[i].slot < 0)
+            add_nic(&m->nics[i], argv);
+    if (is_pc(m) && is_auto(m->machine)) {
         strv_add(argv, "-device");
-        strv_addf(argv, "virtio-net-pci,id=%s,netdev=%s,mac=%s,romfile=," MACHINE_NIC_FEATURES, m->nics[i].id, m->nics[i].id,
-                  m->nics[i].mac);
+        strv_add(argv, MACHINE_HOTPLUG_BRIDGE);
     }
-    for (int i = 0; is_pc(m) && is_auto(m->machine) && i < MACHINE_ROOT_PORTS; i++) {
-        strv_add(argv, "-device");
-        strv_addf(argv, "pcie-root-port,id=rp%d,chassis=%d", i, i + 1);
-    }
+    for (size_t i = 0; i < m->nic_count; i++)
+        if (m->nics[i].slot >= 0)
+            add_nic(&m->nics[i], argv);
 }
 
 static void add_random(const struct machine *m, struct strv *argv)
@@ -88,6 +104,19 @@ static void add_random(const struct machine *m, struct strv *argv)
     strv_add(argv, m->seeded ? "rng-builtin,id=rng" : "rng-random,id=rng,filename=/dev/urandom");
     strv_add(argv, "-device");
     strv_add(argv, "virtio-rng-pci,rng=rng");
+}
+
+/* Everything that would take a command: QEMU (7.2) reads its monitor a byte at a time, at 25 us each. It tells when the
+ * state is loaded, and then waits. No announcements: no frame is sent that the guest did not send. */
+static void add_incoming(const struct machine *m, struct strv *argv)
+{
+    strv_add(argv, "-S");
+    strv_add(argv, "-global");
+    strv_add(argv, "migration.x-events=on");
+    strv_add(argv, "-global");
+    strv_add(argv, "migration.announce-rounds=0");
+    strv_add(argv, "-incoming");
+    strv_addf(argv, "fd:%d", m->state_fd);
 }
 
 void machine_command_line(const struct machine *m, struct strv *argv)
@@ -113,4 +142,6 @@ void machine_command_line(const struct machine *m, struct strv *argv)
     }
     strv_add(argv, "-append");
     strv_add(argv, m->cmdline);
+    if (m->state_fd >= 0)
+        add_incoming(m, argv);
 }

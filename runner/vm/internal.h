@@ -1,6 +1,7 @@
 /* A VM's parts, shared by vm.c (what callers ask for) and watch.c (what happens to it). */
 #pragma once
 
+#include "snapshot/snapshot_file.h"
 #include "vm/panic.h"
 #include "vm/qemu.h"
 #include "vm/vm.h"
@@ -18,6 +19,13 @@ struct vm {
     struct guest *guest;
     int64_t agent_timeout_ns;
 
+    int memory_fd;                     /* of a guest that was booted: its memory */
+    struct snapshot_file *base;        /* of one that was restored: what it began with */
+    struct snapshot_info origin;       /* the machine, as a snapshot tells of it; without identities and NICs */
+    unsigned generations;              /* given out so far */
+    bool frozen;                       /* vm_freeze has stopped the vCPUs */
+    bool loaded;                       /* a snapshot's state */
+
     bool booting;         /* between vm_boot_begin and the end of vm_boot_wait */
     bool exited;          /* QEMU is gone */
     bool guest_shutdown;  /* it powered itself off */
@@ -31,7 +39,7 @@ struct vm {
     struct stream **readers; /* of the console */
     size_t reader_count;
 
-    char ports[MACHINE_ROOT_PORTS][32]; /* which device sits on each root port; empty: free */
+    char slots[MACHINE_HOTPLUG_SLOTS][32]; /* which device sits in each slot for hot-plug; empty: free */
     char unplugging[32];
     bool unplugged;
 
@@ -40,6 +48,12 @@ struct vm {
     bool ended_told;
 };
 
+/* From any state: forgets what was of an earlier boot and starts QEMU. `line` as for guest_reconnect. */
+int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e);
+/* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
+int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e);
+/* "<call>: VM is <state>; <what to do>" */
+int vm_wrong_state(const struct vm *vm, const char *call, struct err *e);
 /* booted or paused */
 bool vm_is_live(const struct vm *vm);
 /* Takes the text. */

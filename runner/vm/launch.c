@@ -12,6 +12,7 @@
 #include "config/qemu.h"
 #include "initrd/agent_blob.h"
 #include "initrd/overlay.h"
+#include "vm/host_cpu.h"
 #include "vm/kernel_image.h"
 #include "wire/message.h"
 
@@ -166,6 +167,8 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
         .cmdline = ret->cmdline,
         .kernel_fd = ret->kernel_fd,
         .initrd_fd = ret->initrd_fd,
+        .memory_fd = -1,
+        .state_fd = -1,
         .rtc_base = ret->rtc_base,
         .seeded = options->has_rng_seed,
         .rng_seed = options->rng_seed,
@@ -176,6 +179,49 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
     return 0;
 }
 
+/* Why the machine of the snapshot can't go on here; found before anything is started. */
+static int check_origin(const struct profile *profile, const struct snapshot_info *info, bool kvm, struct err *e)
+{
+    const char *arch = arch_words[profile->arch];
+    if (strcmp(info->arch, arch))
+        return err_set(e, 0, "taken of a guest for %s; profile `%s` is for %s", info->arch, profile->name, arch);
+    if (info->kvm != kvm) {
+        err_set(e, 0, "taken under %s; guests run under %s here", info->kvm ? "KVM" : "emulation (TCG)",
+                kvm ? "KVM" : "emulation (TCG)");
+        return err_hint(e, "take it again here, or choose the accelerator with --accel");
+    }
+    if (!kvm)
+        return 0;
+    _cleanup_free_ char *cpu = host_cpu_identity();
+    if (!strcmp(cpu, info->host_cpu))
+        return 0;
+    err_set(e, 0, "taken on another CPU: %s; this is %s", info->host_cpu, cpu);
+    return err_hint(e, "take it again here");
+}
+
+int launch_restore(const struct profile *profile, const struct launch_host *host, const char *name,
+                   const struct snapshot_info *info, struct launch *ret, struct err *e)
+{
+    const struct launch_options options = {.memory_bytes = info->memory_bytes, .cpus = info->cpus,
+                                           .has_rng_seed = info->seeded, .rng_seed = info->rng_seed};
+    struct launch_host built = *host;
+    built.no_build = true;
+    if (launch_prepare(profile, &built, name, &options, ret, e) < 0)
+        return -1;
+    if (check_origin(profile, info, ret->boot.machine.kvm, e) < 0) {
+        launch_done(ret);
+        return -1;
+    }
+    free(ret->cmdline);
+    ret->cmdline = xstrdup(info->cmdline);
+    ret->machine = xstrdup(info->machine);
+    ret->cpu = xstrdup(info->cpu);
+    ret->boot.machine.cmdline = ret->cmdline;
+    ret->boot.machine.machine = ret->machine;
+    ret->boot.machine.cpu = ret->cpu;
+    return 0;
+}
+
 void launch_done(struct launch *l)
 {
     profile_files_done(&l->files);
@@ -183,6 +229,8 @@ void launch_done(struct launch *l)
     free(l->qemu);
     free(l->cmdline);
     free(l->rtc_base);
+    free(l->machine);
+    free(l->cpu);
     free(l->warning);
     close_fd(&l->kernel_fd);
     close_fd(&l->initrd_fd);

@@ -37,6 +37,7 @@ struct launch {
     struct profile_files files;
     char *overlay_path; /* NULL: the embedded agent, or none */
     char *qemu, *cmdline, *rtc_base;
+    char *machine, *cpu; /* of a snapshot, or NULL: the profile's */
     int kernel_fd, initrd_fd;
     char *warning; /* to be shown once, or NULL */
 };
@@ -45,6 +46,10 @@ struct launch {
 /* `name` is shown by ps(1). */
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct launch_options *options, struct launch *ret, struct err *e);
+/* The same for a machine that goes on with a snapshot's state: everything but kernel and initrd, which it needs when it is
+ * reset, comes from there. Fails with the reason when the state can't be used here. */
+int launch_restore(const struct profile *profile, const struct launch_host *host, const char *name,
+                   const struct snapshot_info *info, struct launch *ret, struct err *e);
 void launch_done(struct launch *l);
 /* Only the part that `provium prepare` does: builds, finds and checks the files, composes the command line, fills the
  * caches. */

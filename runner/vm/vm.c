@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
@@ -30,22 +31,28 @@ struct vm *vm_new(struct loop *loop, const char *name, const char *directory, st
     vm->loop = loop;
     vm->name = xstrdup(name);
     vm->console = console;
+    vm->memory_fd = -1;
     vm->panic_timer = loop_add_timer(loop, DEADLINE_NONE, vm_on_panic_timer, vm);
     vm->lost_timer = loop_add_timer(loop, DEADLINE_NONE, vm_on_lost_timer, vm);
     console_on_output(console, vm_on_console_output, vm);
     return vm;
 }
 
+/* The session stays, closed: handles refer to it, and a restore may take it up again. */
 static void drop_qemu(struct vm *vm)
 {
     source_set_deadline(vm->panic_timer, DEADLINE_NONE);
     source_set_deadline(vm->lost_timer, DEADLINE_NONE);
-    guest_free(vm->guest);
-    vm->guest = NULL;
+    if (vm->guest)
+        guest_close(vm->guest, "the guest is gone");
     qmp_free(vm->qmp);
     vm->qmp = NULL;
     qemu_free(vm->qemu);
     vm->qemu = NULL;
+    close_fd(&vm->memory_fd);
+    snapshot_file_free(vm->base);
+    vm->base = NULL;
+    vm->frozen = false;
 }
 
 void vm_free(struct vm *vm)
@@ -54,6 +61,8 @@ void vm_free(struct vm *vm)
         return;
     vm->on_ended = NULL;
     drop_qemu(vm);
+    guest_free(vm->guest);
+    snapshot_info_done(&vm->origin);
     source_remove(vm->panic_timer);
     source_remove(vm->lost_timer);
     console_free(vm->console);
@@ -117,14 +126,38 @@ void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg)
 
 /* -------------------------------------------------------------------------------------------- boot */
 
-enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 6 };
+enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 8 };
+
+static int make_memory(struct vm *vm, uint64_t bytes, struct err *e)
+{
+    vm->memory_fd = memfd_create("guest memory", MFD_CLOEXEC);
+    if (vm->memory_fd < 0 || ftruncate(vm->memory_fd, (off_t)bytes) < 0)
+        return err_errno(e, "guest memory");
+    return 0;
+}
+
+static void note_origin(struct vm *vm, const struct machine *m)
+{
+    snapshot_info_done(&vm->origin);
+    vm->origin = (struct snapshot_info){
+        .arch = xstrdup(m->arch),
+        .machine = xstrdup(m->machine),
+        .cpu = xstrdup(m->cpu),
+        .kvm = m->kvm,
+        .memory_bytes = m->memory_bytes,
+        .cpus = m->cpus,
+        .cmdline = xstrdup(m->cmdline),
+        .seeded = m->seeded,
+        .rng_seed = m->rng_seed,
+    };
+}
 
 /* Makes the channels, starts QEMU with their far ends, keeps the near ones. */
-static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
+static int start_qemu(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
 {
     struct machine m = boot->machine;
     _cleanup_strv_ struct strv argv = STRV_INIT;
-    int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, result = -1;
+    int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, state_fd = -1, result = -1;
     for (int i = 0; i < SOCKETS; i++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -140,21 +173,34 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, struct err *e)
     m.agent_fd = far[SOCKET_AGENT];
     m.agent_isa_fd = far[SOCKET_AGENT_ISA];
     m.console_fd = console_fd;
+    if (!vm->base && make_memory(vm, m.memory_bytes, e) < 0)
+        goto out;
+    if (vm->base && (state_fd = snapshot_file_state(vm->base, e)) < 0)
+        goto out;
+    m.state_fd = state_fd;
+    m.memory_fd = vm->base ? snapshot_file_fd(vm->base) : vm->memory_fd;
+    note_origin(vm, &m);
     machine_command_line(&m, &argv);
     size_t count = 0;
     int fds[CHANNELS_MAX + VM_NICS_MAX];
-    const int fixed[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd, m.kernel_fd, m.initrd_fd};
+    const int fixed[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd,
+                         m.kernel_fd,     m.initrd_fd,       m.memory_fd,           m.state_fd};
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         if (fixed[i] >= 0)
             fds[count++] = fixed[i];
-    for (size_t i = 0; i < m.nic_count; i++)
+    for (size_t i = 0; i < m.nic_count; i++) {
         fds[count++] = m.nics[i].fd;
+        if (m.nics[i].slot >= 0)
+            memcpy(vm->slots[m.nics[i].slot], m.nics[i].id, sizeof(vm->slots[0]));
+    }
     vm->qemu = qemu_start(vm->loop, &argv, fds, count, vm_on_qemu_exit, vm, e);
     if (!vm->qemu)
         goto out;
     vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), vm_on_qmp_event, vm_on_qmp_closed, vm);
-    vm->guest = guest_new(vm->loop, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]));
+    if (!vm->guest)
+        vm->guest = guest_new(vm->loop, -1, -1);
     guest_set_event_fn(vm->guest, vm_on_guest_event, vm);
+    guest_reconnect(vm->guest, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]), line);
     result = 0;
 out:
     for (int i = 0; i < SOCKETS; i++) {
@@ -162,7 +208,32 @@ out:
         close_fd(&far[i]);
     }
     close_fd(&console_fd);
+    close_fd(&state_fd);
     return result;
+}
+
+int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
+{
+    vm_set_cause(vm, NULL);
+    free(vm->failure);
+    vm->failure = NULL;
+    vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = vm->loaded = false;
+    memset(vm->slots, 0, sizeof(vm->slots));
+    vm->booting = true;
+    vm->emulated = !boot->machine.kvm;
+    vm->scanner = (struct console_scanner){0};
+    vm->generation = ++vm->generations;
+    vm->agent_timeout_ns = boot->agent_timeout_ns;
+    vm->started_ns = clock_monotonic_ns();
+    vm->state = VM_DEAD; /* until it has booted */
+    if (start_qemu(vm, boot, line, e) < 0) {
+        drop_qemu(vm);
+        vm_set_cause(vm, xstrdup(err_message(e)));
+        vm->booting = false;
+        return -1;
+    }
+    vm->scanned = console_boot_start(vm->console);
+    return 0;
 }
 
 int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
@@ -170,26 +241,7 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     if (vm_is_live(vm))
         return err_set(e, 0, "boot: VM is %s already", vm_state_name(vm->state));
     drop_qemu(vm);
-    vm_set_cause(vm, NULL);
-    free(vm->failure);
-    vm->failure = NULL;
-    vm->exited = vm->guest_shutdown = vm->suspended = vm->ended_told = false;
-    memset(vm->ports, 0, sizeof(vm->ports));
-    vm->booting = true;
-    vm->emulated = !boot->machine.kvm;
-    vm->scanner = (struct console_scanner){0};
-    vm->generation++;
-    vm->agent_timeout_ns = boot->agent_timeout_ns;
-    vm->started_ns = clock_monotonic_ns();
-    vm->state = VM_DEAD; /* until it has booted */
-    if (start_qemu(vm, boot, e) < 0) {
-        drop_qemu(vm);
-        vm_set_cause(vm, xstrdup(err_message(e)));
-        vm->booting = false;
-        return err_prefix(e, "boot");
-    }
-    vm->scanned = console_boot_start(vm->console);
-    return 0;
+    return vm_start(vm, boot, -1, e) < 0 ? err_prefix(e, "boot") : 0;
 }
 
 /* Reports the failure, with the console's end. */
@@ -203,8 +255,7 @@ static int report_failure(struct vm *vm, const char *call, const char *note, str
                    *tail ? "\nconsole tail:\n" : "\nthe console is empty", tail);
 }
 
-/* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
-static int wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e)
+int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e)
 {
     _cleanup_err_ struct err why = ERR_INIT;
     int64_t limit = start + vm->agent_timeout_ns;
@@ -219,7 +270,7 @@ static int wait_ready(struct vm *vm, const char *call, int64_t start, const char
 
 int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, struct err *e)
 {
-    int result = wait_ready(vm, "boot", vm->started_ns, boot->accel_note, deadline, e);
+    int result = vm_wait_ready(vm, "boot", vm->started_ns, boot->accel_note, deadline, e);
     vm->booting = false;
     if (result < 0) {
         if (!vm->failure)
@@ -234,7 +285,7 @@ int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, st
 
 /* -------------------------------------------------------------------------------------------- lifecycle */
 
-static int wrong_state(const struct vm *vm, const char *call, struct err *e)
+int vm_wrong_state(const struct vm *vm, const char *call, struct err *e)
 {
     static const char *const remedies[] = {
         [VM_CREATED] = "call vm:boot() first",
@@ -252,7 +303,7 @@ static int change_running(struct vm *vm, const char *call, const char *command, 
                           int64_t deadline, struct err *e)
 {
     if (vm->state != from)
-        return wrong_state(vm, call, e);
+        return vm_wrong_state(vm, call, e);
     if (qmp_call(vm->qmp, command, NULL, deadline, NULL, e) < 0)
         return err_prefix(e, "%s", call);
     vm->state = to;
@@ -272,7 +323,7 @@ int vm_resume(struct vm *vm, int64_t deadline, struct err *e)
 int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (vm->state != VM_BOOTED)
-        return wrong_state(vm, "reset", e);
+        return vm_wrong_state(vm, "reset", e);
     int64_t start = clock_monotonic_ns();
     unsigned before = vm->generation;
     vm->resetting = vm->booting = true;
@@ -282,7 +333,7 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
     else if (vm->generation == before)
         vm_on_reset(vm); /* the event may come after the reply */
     if (!result)
-        result = wait_ready(vm, "reset", start, NULL, deadline, e);
+        result = vm_wait_ready(vm, "reset", start, NULL, deadline, e);
     vm->resetting = vm->booting = false;
     if (result < 0 && vm->failure)
         vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));
@@ -293,7 +344,7 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
 int vm_power_button(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (vm->state != VM_BOOTED)
-        return wrong_state(vm, "power_button", e);
+        return vm_wrong_state(vm, "power_button", e);
     int64_t limit = deadline_after(POWER_OFF_NS);
     if (limit > deadline)
         limit = deadline;
@@ -312,7 +363,7 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e)
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (vm->state != VM_BOOTED)
-        return wrong_state(vm, "wakeup", e);
+        return vm_wrong_state(vm, "wakeup", e);
     if (!vm->suspended)
         return err_set(e, 0, "wakeup: the guest is not suspended");
     if (qmp_call(vm->qmp, "system_wakeup", NULL, deadline, NULL, e) < 0 || guest_ping(vm->guest, deadline, e) < 0)
@@ -334,13 +385,20 @@ void vm_shutdown(struct vm *vm)
         vm_tell_ended(vm);
 }
 
+void vm_unboot(struct vm *vm)
+{
+    vm_shutdown(vm);
+    vm_set_cause(vm, NULL);
+    vm->state = VM_CREATED;
+}
+
 /* -------------------------------------------------------------------------------------------- the agent */
 
 int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **ret, struct err *e)
 {
     if (vm->state != VM_BOOTED)
-        return wrong_state(vm, call, e);
-    if (!guest_is_ready(vm->guest) && wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
+        return vm_wrong_state(vm, call, e);
+    if (!guest_is_ready(vm->guest) && vm_wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
         if (vm->failure && vm_is_live(vm))
             vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));
         return -1;

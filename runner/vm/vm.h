@@ -11,6 +11,7 @@
 #include "guest/guest.h"
 #include "loop/loop.h"
 #include "qmp/qmp.h"
+#include "snapshot/snapshot_file.h"
 #include "vm/command_line.h"
 #include "vm/console.h"
 
@@ -24,7 +25,7 @@ enum vm_state {
     VM_DEAD,     /* failed boot, panic or unexpected end of QEMU: boot, shutdown, console */
 };
 
-#define VM_NICS_MAX 32
+#define VM_NICS_MAX 16
 
 /* What one boot needs; see struct machine. Descriptors are borrowed for the call. */
 struct vm_boot {
@@ -69,11 +70,49 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
+/* The same, and the VM is as it was before its first boot. */
+void vm_unboot(struct vm *vm);
 
-/* NICs of a booted VM, by device id. Plugging puts it on a free root port. Unplugging waits at most 10 s for the guest. */
+/* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
+/* How many more can be plugged while it runs. */
+unsigned vm_free_slots(const struct vm *vm);
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
+/* The slot that a NIC was plugged into, from 0; -1: it was there at boot. */
+int vm_nic_slot(const struct vm *vm, const char *id);
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
+
+/* Snapshots. A capture is made of a frozen VM; freezing several before capturing any gives one consistent cut. */
+
+/* What the VM does not know of itself. Borrowed. */
+struct vm_capture {
+    const char *provium, *profile;
+    bool time_pinned;
+    bool durable; /* the file is on the disk when this returns */
+    struct snapshot_nic *nics;
+    size_t nic_count;
+};
+
+/* Stops the vCPUs of a booted VM; a paused one is as it has to be. vm_thaw undoes it. */
+int vm_freeze(struct vm *vm, int64_t deadline, struct err *e);
+void vm_thaw(struct vm *vm);
+int vm_capture(struct vm *vm, const char *path, const struct vm_capture *capture, int64_t deadline, struct err *e);
+
+/* For restores of this very VM that leave handles valid: to be made before vm_freeze. The agent sends no output of
+ * processes from then on, until vm_mark_release after vm_thaw, or a restore. */
+struct vm_mark;
+struct vm_mark *vm_mark_new(struct vm *vm, int64_t deadline, struct err *e);
+void vm_mark_free(struct vm_mark *mark);
+DEFINE_CLEANUP(struct vm_mark, vm_mark_free)
+int vm_mark_release(struct vm *vm, int64_t deadline, struct err *e);
+
+/* Begins with the state in `file` (taken) instead of a boot: VM created or shut down, or in any state with a mark of its
+ * own. `load` waits until QEMU has the state, `run` until the agent answers; several VMs may be begun, then loaded, then
+ * run. After a failure the VM is dead. `boot` comes from launch_restore. */
+int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
+                     struct err *e);
+int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e);
+int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_mark *mark, int64_t deadline, struct err *e);
 
 /* The agent session for an operation: the VM must be booted. A guest that is rebooting itself is waited for.
  * Error: `<call>: VM is <state>; <remedy>` or the cause of death. */

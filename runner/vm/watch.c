@@ -62,7 +62,7 @@ bool vm_is_live(const struct vm *vm)
 static void stop_vcpus(struct vm *vm)
 {
     if (vm->qmp)
-        qmp_send(vm->qmp, "stop");
+        qmp_send(vm->qmp, "stop", NULL);
 }
 
 static char *console_reason(const struct vm *vm)
@@ -109,7 +109,7 @@ void vm_on_console_output(void *arg)
 /* The guest begins anew, by vm_reset or on its own: handles of before are lost. */
 static void begin_generation(struct vm *vm)
 {
-    vm->generation++;
+    vm->generation = ++vm->generations;
     vm->scanner = (struct console_scanner){0};
     console_mark_boot(vm->console);
 }
@@ -175,6 +175,9 @@ void vm_on_qmp_event(const char *event, json_t *data, void *arg)
     } else if (!strcmp(event, "DEVICE_DELETED")) {
         const char *device = json_string_value(json_object_get(data, "device"));
         vm->unplugged = vm->unplugged || (device && !strcmp(device, vm->unplugging));
+    } else if (!strcmp(event, "MIGRATION")) {
+        const char *status = json_string_value(json_object_get(data, "status"));
+        vm->loaded = vm->loaded || (status && !strcmp(status, "completed"));
     } else if (!strcmp(event, "SUSPEND")) {
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {

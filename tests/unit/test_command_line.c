@@ -20,6 +20,8 @@ static const struct machine base_machine = {
     .console_fd = 13,
     .agent_fd = 14,
     .agent_isa_fd = 15,
+    .memory_fd = -1,
+    .state_fd = -1,
     .rtc_base = "utc",
 };
 
@@ -102,6 +104,35 @@ static void seeds_make_the_generator_deterministic(void **state)
     assert_value(&m, "-smp", 0, "4");
 }
 
+static void memory_is_a_file(void **state)
+{
+    (void)state;
+    struct machine m = base_machine;
+    assert_value(&m, "-incoming", 0, NULL);
+    assert_value(&m, "-object", 0, "memory-backend-memfd,id=ram,size=536870912,share=on");
+    m.memory_fd = 9;
+    assert_value(&m, "-object", 0, "memory-backend-file,id=ram,size=536870912,mem-path=/proc/self/fd/9,share=on");
+    m.state_fd = 8;
+    assert_value(&m, "-object", 0, "memory-backend-file,id=ram,size=536870912,mem-path=/proc/self/fd/9,share=off");
+    assert_value(&m, "-incoming", 0, "fd:8");
+}
+
+static void nics_are_where_they_were(void **state)
+{
+    (void)state;
+    const struct machine_nic nics[] = {{.id = "nic7", .mac = "52:54:00:00:00:07", .slot = 1, .fd = 7},
+                                       {.id = "nic8", .mac = "52:54:00:00:00:08", .slot = -1, .fd = 8}};
+    struct machine m = base_machine;
+    m.nics = nics;
+    m.nic_count = 2;
+    assert_value(&m, "-netdev", 0, "stream,id=nic8,server=off,addr.type=fd,addr.str=8");
+    assert_value(&m, "-netdev", 1, "stream,id=nic7,server=off,addr.type=fd,addr.str=7");
+    assert_value(&m, "-device", 3, "virtio-net-pci,id=nic8,netdev=nic8,mac=52:54:00:00:00:08,romfile=," MACHINE_NIC_FEATURES);
+    assert_value(&m, "-device", 4, MACHINE_HOTPLUG_BRIDGE);
+    assert_value(&m, "-device", 5,
+                 "virtio-net-pci,id=nic7,netdev=nic7,mac=52:54:00:00:00:07,romfile=," MACHINE_NIC_FEATURES ",bus=hotplug,addr=2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +140,8 @@ int main(void)
         cmocka_unit_test(channels_are_descriptors),
         cmocka_unit_test(parts_are_optional),
         cmocka_unit_test(seeds_make_the_generator_deterministic),
+        cmocka_unit_test(memory_is_a_file),
+        cmocka_unit_test(nics_are_where_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,460 @@
+/* Between the snapshot engine (vm/snapshot.c, snapshot/) and lua/snapshot.lua: a VM is frozen, captured and thawed, or
+ * begun, loaded and run, one call for each step, so that a lab can take each step with all its VMs. */
+#include "script/snapshot.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/strv.h"
+#include "base/tree.h"
+#include "script/argument.h"
+#include "script/network.h"
+#include "script/stream.h"
+#include "script/temporary.h"
+#include "script/vm.h"
+#include "snapshot/lab_file.h"
+
+static int run_step(lua_State *L, const char *call, vm_step_fn step)
+{
+    struct err e = ERR_INIT;
+    if (vm_step(L, call, step, &e) < 0)
+        return vm_raise(L, check_vm(L), &e);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- saving */
+
+static int freeze(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    return vm_freeze(o->vm, deadline, e);
+}
+
+/* core.vm_freeze(vm) */
+static int freeze_binding(lua_State *L)
+{
+    return run_step(L, "snapshot", freeze);
+}
+
+/* core.vm_thaw(vm): never fails */
+static int thaw_binding(lua_State *L)
+{
+    vm_thaw(check_vm(L)->vm);
+    return 0;
+}
+
+/* The NICs that QEMU has, with the names of their bridges from the table {[id] = name} at `index`. */
+static size_t collect_nics(lua_State *L, int index, const struct vm_object *o, struct snapshot_nic nics[static VM_NICS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < o->nic_count && n < VM_NICS_MAX; i++) {
+        const struct vm_nic *nic = &o->nics[i];
+        char id[32];
+        if (!nic->plugged)
+            continue;
+        snprintf(id, sizeof(id), "nic%u", nic->bridge);
+        lua_rawgeti(L, index, nic->bridge);
+        const char *bridge = lua_tostring(L, -1); /* anchored by the table */
+        lua_pop(L, 1);
+        struct member_info info = {.link = true};
+        network_member(script_of(L)->network, nic->bridge, o->name, &info, NULL);
+        nics[n++] = (struct snapshot_nic){.bridge = (char *)(bridge ? bridge : ""),
+                                          .mac = (char *)nic->device_mac,
+                                          .slot = vm_nic_slot(o->vm, id),
+                                          .link = info.link && !nic->detached};
+    }
+    return n;
+}
+
+static int capture(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    struct snapshot_nic nics[VM_NICS_MAX];
+    const struct vm_capture c = {
+        .provium = PROVIUM_VERSION,
+        .profile = o->profile->name,
+        .time_pinned = o->time_pinned,
+        .durable = lua_toboolean(L, 3),
+        .nic_count = collect_nics(L, 4, o, nics),
+        .nics = nics,
+    };
+    (void)s;
+    return vm_capture(o->vm, lua_tostring(L, 2), &c, deadline, e) < 0 ? err_prefix(e, "snapshot") : 0;
+}
+
+/* core.vm_capture(vm, path, durable, {[bridge id] = name}) */
+static int capture_binding(lua_State *L)
+{
+    check_path(L, 2, "snapshot: path");
+    luaL_checktype(L, 4, LUA_TTABLE);
+    return run_step(L, "snapshot", capture);
+}
+
+static int mark(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    vm_mark_free(o->mark);
+    o->mark = vm_mark_new(o->vm, deadline, e);
+    return o->mark ? 0 : -1;
+}
+
+/* core.vm_mark(vm): before a freeze; a later restore with the mark leaves the handles of now valid */
+static int mark_binding(lua_State *L)
+{
+    return run_step(L, "snapshot", mark);
+}
+
+static int release(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    return vm_mark_release(o->vm, deadline, e);
+}
+
+/* core.vm_mark_release(vm): after the thaw */
+static int mark_release_binding(lua_State *L)
+{
+    return run_step(L, "snapshot", release);
+}
+
+/* ------------------------------------------------------------------------------------------------- restoring */
+
+/* The VM's NICs become those of the snapshot, on the bridges with the ids in the array at `index`. What else it was attached
+ * to is kept, behind them and unplugged. */
+static int arrange_nics(lua_State *L, int index, struct vm_object *o, const struct snapshot_info *info, struct err *e)
+{
+    struct vm_nic *sorted = xnewa(struct vm_nic, o->nic_count + info->nic_count);
+    size_t n = 0;
+    for (; n < info->nic_count; n++) {
+        lua_rawgeti(L, index, (lua_Integer)n + 1);
+        uint32_t bridge = (uint32_t)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+        struct vm_nic *nic = vm_find_nic(o, bridge);
+        if (!nic || info->nics[n].slot >= MACHINE_HOTPLUG_SLOTS) {
+            free(sorted);
+            return err_set(e, 0, "the NIC on bridge `%s` cannot be put back", info->nics[n].bridge);
+        }
+        sorted[n] = *nic;
+        sorted[n].plugged = true;
+        snprintf(sorted[n].device_mac, sizeof(sorted[n].device_mac), "%s", info->nics[n].mac);
+        memmove(nic, nic + 1, (size_t)(o->nics + o->nic_count - nic - 1) * sizeof(*nic));
+        o->nic_count--;
+    }
+    for (size_t i = 0; i < o->nic_count; i++) {
+        sorted[n] = o->nics[i];
+        sorted[n++].plugged = false;
+    }
+    free(o->nics);
+    o->nics = sorted;
+    o->nic_count = n;
+    return 0;
+}
+
+static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_file *file, struct vm_mark *mark,
+                         struct err *e)
+{
+    const struct snapshot_info *info = snapshot_file_info(file);
+    struct machine_nic nics[VM_NICS_MAX];
+    size_t count = info->nic_count;
+    if (network_connect_plugged(s, o, nics, e) < 0) {
+        snapshot_file_free(file);
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        nics[i].slot = info->nics[i].slot;
+    o->launch.boot.machine.nics = nics;
+    o->launch.boot.machine.nic_count = count;
+    o->time_pinned = info->time_pinned;
+    int result = vm_restore_begin(o->vm, &o->launch.boot, file, mark, e);
+    o->launch.boot.machine.nics = NULL;
+    o->launch.boot.machine.nic_count = 0;
+    for (size_t i = 0; i < count; i++)
+        close(nics[i].fd);
+    return result;
+}
+
+/* The snapshot at `path`, as far as this run can use it. */
+static struct snapshot_file *prepare(struct script *s, struct vm_object *o, const char *path, struct err *e)
+{
+    _cleanup_(snapshot_file_freep) struct snapshot_file *file = snapshot_file_open(path, e);
+    if (!file)
+        return NULL;
+    const struct snapshot_info *info = snapshot_file_info(file);
+    const struct profile *profile = config_profile(s->settings->config, info->profile, e);
+    if (!profile || launch_restore(profile, &s->settings->host, o->name, info, &o->launch, e) < 0) {
+        err_prefix(e, "snapshot `%s`", path);
+        return NULL;
+    }
+    o->profile = profile;
+    return steal_ptr(file);
+}
+
+static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)deadline;
+    enum vm_state state = vm_state(o->vm);
+    struct vm_mark *mark = lua_toboolean(L, 4) ? o->mark : NULL;
+    if (!mark && state != VM_CREATED && state != VM_SHUTDOWN)
+        return err_set(e, 0, "restore: VM is %s; call vm:shutdown() first", vm_state_name(state));
+    launch_done(&o->launch);
+    struct snapshot_file *file = prepare(s, o, lua_tostring(L, 2), e);
+    if (!file)
+        return err_prefix(e, "restore");
+    const struct snapshot_info *info = snapshot_file_info(file);
+    if (arrange_nics(L, 3, o, info, e) < 0 || vm_charge(s, o, info->memory_bytes, info->cpus, e) < 0) {
+        snapshot_file_free(file);
+        return err_prefix(e, "restore");
+    }
+    if (begin_machine(s, o, file, mark, e) < 0) {
+        vm_release_charge(s, o);
+        return -1;
+    }
+    o->cid = s->settings->first_cid + o->number;
+    return 0;
+}
+
+/* core.vm_restore_begin(vm, path, {bridge ids}, with_mark) */
+static int begin_binding(lua_State *L)
+{
+    check_path(L, 2, "restore: path");
+    luaL_checktype(L, 3, LUA_TTABLE);
+    return run_step(L, "restore", begin);
+}
+
+static int load(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    return vm_restore_load(o->vm, deadline, e);
+}
+
+/* core.vm_restore_load(vm) */
+static int load_binding(lua_State *L)
+{
+    return run_step(L, "restore", load);
+}
+
+static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    if (vm_restore_run(o->vm, &o->launch.boot, lua_toboolean(L, 2) ? o->mark : NULL, deadline, e) < 0)
+        return -1;
+    vm_announce_boot(s, o, "snapshot");
+    launch_done(&o->launch);
+    return network_configure_vm(s, o, deadline, e);
+}
+
+/* core.vm_restore_run(vm, with_mark) */
+static int run_binding(lua_State *L)
+{
+    return run_step(L, "restore", run);
+}
+
+/* core.vm_unboot(vm): as if it had never been booted */
+static int unboot_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    vm_unboot(o->vm);
+    vm_release_charge(script_of(L), o);
+    o->cid = 0;
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- files */
+
+static void push_nics(lua_State *L, const struct snapshot_info *info)
+{
+    lua_createtable(L, (int)info->nic_count, 0);
+    for (size_t i = 0; i < info->nic_count; i++) {
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, info->nics[i].bridge);
+        lua_setfield(L, -2, "bridge");
+        lua_pushstring(L, info->nics[i].mac);
+        lua_setfield(L, -2, "mac");
+        lua_pushboolean(L, info->nics[i].link);
+        lua_setfield(L, -2, "link");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+/* core.snapshot_info(path) → {vm=, profile=, memory=, cpus=, cmdline=, rng_seed=, agent=, hypervisor=, nics={{bridge=, mac=, link=}}} */
+static int info_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct snapshot_file *file = snapshot_file_open_unverified(check_path(L, 1, "restore: path"), &e);
+    if (!file)
+        return raise_err(L, &e);
+    const struct snapshot_info *info = snapshot_file_info(file);
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"vm", info->vm},           {"profile", info->profile}, {"cmdline", info->cmdline},
+                 {"agent", info->agent}, {"hypervisor", info->hypervisor}};
+    lua_newtable(L);
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        lua_pushstring(L, texts[i].value);
+        lua_setfield(L, -2, texts[i].key);
+    }
+    if (info->seeded) {
+        lua_pushinteger(L, (lua_Integer)info->rng_seed);
+        lua_setfield(L, -2, "rng_seed");
+    }
+    lua_pushinteger(L, (lua_Integer)info->memory_bytes);
+    lua_setfield(L, -2, "memory");
+    lua_pushinteger(L, (lua_Integer)info->cpus);
+    lua_setfield(L, -2, "cpus");
+    push_nics(L, info);
+    lua_setfield(L, -2, "nics");
+    snapshot_file_free(file);
+    return 1;
+}
+
+/* core.temporary_path(suffix) */
+static int temporary_path_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    char *path = temporary_path(script_of(L), luaL_checkstring(L, 1), &e);
+    if (!path)
+        return raise_err(L, &e);
+    lua_pushstring(L, path);
+    free(path);
+    return 1;
+}
+
+/* core.absolute_path(path) */
+static int absolute_path_binding(lua_State *L)
+{
+    char *path = path_absolute(check_path(L, 1, "path"));
+    lua_pushstring(L, path);
+    free(path);
+    return 1;
+}
+
+/* core.path_size(path) → bytes of a file, or of the files directly in a directory; 0 when it is gone */
+static int path_size_binding(lua_State *L)
+{
+    struct stat st;
+    lua_Integer total = 0;
+    const char *path = luaL_checkstring(L, 1);
+    DIR *d = opendir(path);
+    if (!d && stat(path, &st) == 0)
+        total = st.st_size;
+    for (struct dirent *entry; d && (entry = readdir(d));)
+        if (fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+            total += st.st_size;
+    if (d)
+        closedir(d);
+    lua_pushinteger(L, total);
+    return 1;
+}
+
+/* core.path_delete(path): with everything in it; a path that is gone is fine */
+static int path_delete_binding(lua_State *L)
+{
+    tree_remove(luaL_checkstring(L, 1));
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- labs */
+
+/* core.lab_read(directory) → the text of its lab.json, which is as it should be */
+static int lab_read_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct buf text = BUF_INIT(LAB_FILE_MAX);
+    if (lab_file_read(check_path(L, 1, "restore: directory"), &text, NULL, NULL, &e) < 0) {
+        buf_done(&text);
+        return raise_err(L, &e);
+    }
+    char *copy = buf_steal_str(&text);
+    lua_pushstring(L, copy);
+    free(copy);
+    return 1;
+}
+
+/* core.lab_write(directory, text, durable) */
+static int lab_write_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    size_t n;
+    const char *text = luaL_checklstring(L, 2, &n);
+    char *path = path_join(luaL_checkstring(L, 1), LAB_FILE);
+    int failed = file_write_atomic(path, text, n, 0644, lua_toboolean(L, 3), &e);
+    free(path);
+    return failed ? raise_err(L, &e) : 0;
+}
+
+/* core.make_directory(path): it must not be there, or be empty */
+static int make_directory_binding(lua_State *L)
+{
+    const char *path = check_path(L, 1, "snapshot: directory");
+    struct err e = ERR_INIT;
+    if (dir_create_all(path, 0777, &e) < 0)
+        return raise_err(L, &e);
+    DIR *d = opendir(path);
+    unsigned entries = 0;
+    while (d && readdir(d))
+        entries++;
+    if (d)
+        closedir(d);
+    if (!d || entries > 2)
+        return raise_format(L, "`%s` %s", path, d ? "exists and is not empty" : "cannot be read");
+    return 0;
+}
+
+/* core.live_stream(stream) → "kind(detail) at file:line", owner (a VM, a handle of one, or nil); nothing when it is not live */
+static int live_stream_binding(lua_State *L)
+{
+    if (!stream_is_live(L, 1))
+        return 0;
+    lua_pushstring(L, stream_describe_at(L, 1));
+    lua_pushvalue(L, 1);
+    while (lua_isuserdata(L, -1) && !luaL_testudata(L, -1, "vm"))
+        lua_getiuservalue(L, -1, 1);
+    return 2;
+}
+
+/* core.calls_in_flight(vm) → how many asynchronous calls nobody has awaited */
+static int calls_in_flight_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    struct guest *guest = NULL;
+    bool asked = vm_state(o->vm) == VM_BOOTED && vm_guest(o->vm, "snapshot", DEADLINE_NONE, &guest, NULL) == 0;
+    lua_pushinteger(L, asked ? (lua_Integer)guest_calls_in_flight(guest) : 0);
+    return 1;
+}
+
+/* core.file_path() → the running file's */
+static int file_path_binding(lua_State *L)
+{
+    lua_pushstring(L, script_of(L)->path);
+    return 1;
+}
+
+void snapshot_open(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"vm_freeze", freeze_binding},
+        {"vm_thaw", thaw_binding},
+        {"vm_mark", mark_binding},
+        {"vm_mark_release", mark_release_binding},
+        {"vm_unboot", unboot_binding},
+        {"vm_capture", capture_binding},
+        {"vm_restore_begin", begin_binding},
+        {"vm_restore_load", load_binding},
+        {"vm_restore_run", run_binding},
+        {"snapshot_info", info_binding},
+        {"lab_read", lab_read_binding},
+        {"lab_write", lab_write_binding},
+        {"make_directory", make_directory_binding},
+        {"temporary_path", temporary_path_binding},
+        {"absolute_path", absolute_path_binding},
+        {"path_size", path_size_binding},
+        {"path_delete", path_delete_binding},
+        {"live_stream", live_stream_binding},
+        {"calls_in_flight", calls_in_flight_binding},
+        {"file_path", file_path_binding},
+        {NULL, NULL},
+    };
+    luaL_setfuncs(L, functions, 0);
+}

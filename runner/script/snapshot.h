@@ -1,0 +1,7 @@
+/* Snapshots of VMs, for the Lua part (lua/snapshot.lua). */
+#pragma once
+
+#include <lua.h>
+
+/* Adds core.snapshot_*, vm_freeze, vm_thaw, vm_capture, vm_restore_*, … to the table on top. */
+void snapshot_open(lua_State *L);

@@ -1,0 +1,139 @@
+/* Copying guest memory, a chunk at a time.
+ *
+ * A guest that was booted writes to a file in memory (memfd_create(2)) which the runner shares: holes are pages that it
+ * never touched. A restored guest maps its snapshot's file privately, so that its changes are anonymous pages of QEMU's
+ * and of no file; /proc/PID/pagemap (Documentation/admin-guide/mm/pagemap.rst in Linux) tells them from those that still
+ * are the file's, and /proc/PID/mem holds them. Both ask for no privilege over one's own child.
+ *
+ * The mapping is the one of exactly that size from offset 0 of a file: QEMU's other ones are smaller by orders. */
+#include "vm/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#define PAGE            4096
+#define PAGES_PER_CHUNK (SNAPSHOT_CHUNK / PAGE)
+#define PAGE_PRESENT    (UINT64_C(1) << 63)
+#define PAGE_SWAPPED    (UINT64_C(1) << 62)
+#define PAGE_OF_FILE    (UINT64_C(1) << 61)
+
+struct overlay_source {
+    int pagemap_fd, memory_fd;
+    uint64_t address;
+};
+
+static int read_exactly(int fd, uint64_t offset, void *p, size_t n, struct err *e)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t got = pread(fd, (char *)p + done, n - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got ? err_errno(e, "read guest memory") : err_set(e, EIO, "read guest memory: it ends early");
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+/* Is there any data in the chunk? */
+static bool has_data(int fd, uint64_t offset)
+{
+    off_t found = lseek(fd, (off_t)offset, SEEK_DATA);
+    return found < 0 ? errno != ENXIO : (uint64_t)found < offset + SNAPSHOT_CHUNK;
+}
+
+static int find_mapping(pid_t pid, uint64_t size, uint64_t *ret, struct err *e)
+{
+    char path[64], line[4096];
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+    _cleanup_fclose_ FILE *f = fopen(path, "re");
+    if (!f)
+        return err_errno(e, "open %s", path);
+    uint64_t address = 0;
+    unsigned found = 0;
+    while (fgets(line, sizeof(line), f)) {
+        uint64_t start, end, offset, inode;
+        char access[5];
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %" SCNu64, &start, &end, access, &offset, &inode) == 5 &&
+            end - start == size && !offset && inode && access[3] == 'p') {
+            address = start;
+            found++;
+        }
+    }
+    if (found != 1)
+        return err_set(e, ENOENT, "QEMU has %u mappings that could be the guest's memory", found);
+    *ret = address;
+    return 0;
+}
+
+static int open_overlay(struct overlay_source *o, pid_t pid, uint64_t memory_bytes, struct err *e)
+{
+    char path[64];
+    if (find_mapping(pid, memory_bytes, &o->address, e) < 0)
+        return -1;
+    snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
+    o->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+    o->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
+    return o->pagemap_fd < 0 || o->memory_fd < 0 ? err_errno(e, "open %s", path) : 0;
+}
+
+/* Lays the changed pages of one chunk over `chunk`, which holds the file's if `filled`, else anything. 1: it has contents
+ * now; 0: neither had any. */
+static int overlay_chunk(const struct overlay_source *o, uint64_t offset, uint8_t *chunk, bool filled, struct err *e)
+{
+    uint64_t pages[PAGES_PER_CHUNK], address = o->address + offset;
+    if (read_exactly(o->pagemap_fd, address / PAGE * sizeof(*pages), pages, sizeof(pages), e) < 0)
+        return -1;
+    for (size_t i = 0, end; i < PAGES_PER_CHUNK; i = end + 1) {
+        for (end = i; end < PAGES_PER_CHUNK; end++)
+            if (!(pages[end] & (PAGE_PRESENT | PAGE_SWAPPED)) || (pages[end] & PAGE_OF_FILE))
+                break;
+        if (end == i)
+            continue;
+        if (!filled)
+            memset(chunk, 0, SNAPSHOT_CHUNK);
+        filled = true;
+        if (read_exactly(o->memory_fd, address + i * PAGE, chunk + i * PAGE, (end - i) * PAGE, e) < 0)
+            return -1;
+    }
+    return filled;
+}
+
+static int copy_chunks(int fd, const struct overlay_source *o, uint64_t memory_bytes, struct snapshot_writer *to,
+                       int64_t deadline, struct err *e)
+{
+    _cleanup_free_ uint8_t *chunk = xmalloc(SNAPSHOT_CHUNK);
+    for (uint64_t at = 0; at < memory_bytes; at += SNAPSHOT_CHUNK) {
+        int filled = has_data(fd, at);
+        if (filled && read_exactly(fd, at, chunk, SNAPSHOT_CHUNK, e) < 0)
+            return -1;
+        if (o && (filled = overlay_chunk(o, at, chunk, filled, e)) < 0)
+            return -1;
+        if (filled && snapshot_writer_memory(to, at, chunk, SNAPSHOT_CHUNK, e) < 0)
+            return -1;
+        if (filled && clock_monotonic_ns() >= deadline)
+            return err_set(e, ETIMEDOUT, "timed out after %" PRIu64 " of %" PRIu64 " MiB", at >> 20, memory_bytes >> 20);
+    }
+    return 0;
+}
+
+int memory_copy(int fd, bool base, pid_t pid, uint64_t memory_bytes, struct snapshot_writer *to, int64_t deadline,
+                struct err *e)
+{
+    if (!base)
+        return copy_chunks(fd, NULL, memory_bytes, to, deadline, e);
+    struct overlay_source o = {.pagemap_fd = -1, .memory_fd = -1};
+    int result = open_overlay(&o, pid, memory_bytes, e);
+    if (!result)
+        result = copy_chunks(fd, &o, memory_bytes, to, deadline, e);
+    close_fd(&o.pagemap_fd);
+    close_fd(&o.memory_fd);
+    return result;
+}
