@@ -123,7 +123,6 @@ function methods.vm(lab, name, profile, opts)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
     home[vm] = lab
-    barriers.set_home(vm, outermost(lab))
     bind(vm)
     return vm
 end
@@ -329,21 +328,25 @@ end
 
 function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) end
 
-local function count_open(vm, class)
+function core.vm_methods.open_file_count(vm)
     local count = 0
-    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
-        for _, handle in ipairs(scope.handles[class]) do
-            if core.is_open_on(handle, vm) then count = count + 1 end
-        end
+    for _, file in ipairs(scopes.handles("file")) do
+        if core.is_open_on(file, vm) then count = count + 1 end
     end
     return count
 end
 
-function core.vm_methods.open_file_count(vm) return count_open(vm, "file") end
-function core.vm_methods.open_stream_count(vm) return count_open(vm, "stream") end
+function core.vm_methods.open_stream_count(vm)
+    local count, vms = 0, {[vm] = true}
+    for _, stream in ipairs(scopes.handles("stream")) do
+        local description, owner = core.live_stream(stream)
+        if description and (owner == vm or bridges.captures(stream, vms)) then count = count + 1 end
+    end
+    return count
+end
 
 function core.vm_methods.is_quiescent(vm)
-    return core.is_idle(vm) and count_open(vm, "file") == 0 and count_open(vm, "stream") == 0
+    return core.calls_in_flight(vm) == 0 and vm:open_file_count() == 0 and vm:open_stream_count() == 0
 end
 
 ------------------------------------------------------------------------------------------------------------- scopes
@@ -461,7 +464,7 @@ function scopes.check_alive(test_name)
 end
 
 root = new_lab("provium")
-barriers.root = root
+function barriers.home(vm) return outermost(home[vm] or root) end
 scopes.barriers = barriers
 file_scope = new_scope("provium")
 file_scope.lab = root
