@@ -40,6 +40,8 @@ const struct option_row option_rows[] = {
      "durations to balance shards by; a run updates them", NULL},
     {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
      "another order, of files (default), of tests in their file, or both", shuffle_words},
+    {"fixtures", 0, OPTION_FLAG, FIELD(fixtures), NULL, GROUP_SELECTION, VERB_LIST,
+     "the fixtures instead of the tests", NULL},
     {"watch", 0, OPTION_FLAG, FIELD(watch), NULL, GROUP_SELECTION, VERB_RUN,
      "then wait, and run again what a change concerns; Ctrl-C leaves", NULL},
     {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,

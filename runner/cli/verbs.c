@@ -4,7 +4,7 @@
 
 const struct verb verbs[] = {
     {NULL, VERB_RUN, "[PATH...]", -1, "run the test files (*.test.lua) below PATH", verb_run},
-    {"list", VERB_LIST, "[PATH...]", -1, "print the test files that would run, and run nothing",
+    {"list", VERB_LIST, "[PATH...]", -1, "print the test files that would run, or the fixtures, and run nothing",
      verb_list},
     {"doctor", VERB_DOCTOR, "", 0, "check this machine, and say how to fix what is amiss",
      verb_doctor},

@@ -41,7 +41,8 @@ struct job {
     struct amount held, wanted, claimed;
     struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
     bool waiting, wants_claim, has_claim, done;
-    bool waits_for_build; /* of a fixture, by another running file */
+    bool waits_for_build; /* of a fixture, by another file… */
+    bool builder_is_here; /* … of this run */
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
     struct live_vm *vms;

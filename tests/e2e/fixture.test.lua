@@ -118,6 +118,21 @@ test("names, scopes and options", function(t)
     t:assert_eq(result.code, 0)
 end)
 
+test("asked for while the file is read, and reset between tests", function(t)
+    local result, ev = run(t, {["reset.test.lua"] = [[
+        provium.reset_between_tests = true
+        local vm = provium:vm_fixture("base")
+        for i = 1, 3 do
+            test("round " .. i, function(t)
+                t:assert_eq(vm:read_file("/made"), "by base\n")
+                t:assert_eq(provium:vm_fixture("base"):name(), "base_2")
+                vm:write_file("/made", "changed")
+            end)
+        end]]}, "reset.test.lua")
+    t:assert_eq(result.code, 0)
+    t:assert_eq(#events.of(ev, "fixture_cache_hit"), 4)
+end)
+
 -- Changes one byte in the middle of every file that matches.
 local function flip(pattern)
     for path in list(pattern):gmatch("[^\n]+") do

@@ -100,6 +100,20 @@ test("the test's time does not run while a fixture is built, the file's does", f
     t:assert_contains(result.out, "file timed out after 1s in Lua code at a/f.fixture.lua:1")
 end)
 
+test("a file that builds and one that waits for it can starve each other of memory, which is proven", function(t)
+    local files = {["a/f.fixture.lua"] = "provium:vm('x', 'default', {memory = '256M'}):boot()"}
+    local test_file = "test('x', function() provium:vm_fixture('f') end)"
+    files["a/1.test.lua"] = test_file
+    files["a/2.test.lua"] = "provium:claim{memory = '400M'}\n" .. test_file
+    local result = inner.run(t, with(files), "--mem 700M -j2 --timeout 20s a")
+    assert_fails(t, result, "the pool is deadlocked: all ")
+end)
+
+test("list --fixtures", function(t)
+    local result = inner.run(t, with{["a/sub/f.fixture.lua"] = "", ["b/f.fixture.lua"] = "", ["a/x.test.lua"] = ""}, "list --fixtures")
+    t:assert_eq(result.out, "a/sub/f.fixture.lua\nb/f.fixture.lua\n")
+end)
+
 test("fixture: usage", function(t)
     local cases = {
         {"fixture buidl f", "unknown action `buidl`; known: list, build, rebuild, clean, stale\n  hint: did you mean `build`?"},
