@@ -10,9 +10,10 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 #define FIELD(field) offsetof(struct options, field)
 #define SELECT       (VERB_RUN | VERB_LIST)
 #define REPORT       (VERB_RUN | VERB_MERGE)
-#define LAUNCH       (VERB_RUN | VERB_PREPARE)
+#define GUEST        (VERB_REPL | VERB_CONSOLE)
+#define LAUNCH       (VERB_RUN | VERB_PREPARE | GUEST)
 #define KERNEL       (LAUNCH | VERB_INIT)
-#define MACHINE      (VERB_RUN | VERB_DOCTOR)
+#define MACHINE      (VERB_RUN | VERB_DOCTOR | GUEST)
 
 /* clang-format off */
 const struct option_row option_rows[] = {
@@ -85,8 +86,20 @@ const struct option_row option_rows[] = {
      "run no build commands of profiles", NULL},
     {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,
      "leave the merging of equal pages (KSM) as it is", NULL},
-    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN,
+    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN | GUEST,
      "skip the checks before the run", NULL},
+    {"name", 0, OPTION_TEXT, FIELD(name), "N", GROUP_RESOURCES, VERB_REPL,
+     "name of the VM (default repl)", NULL},
+    {"fixture", 0, OPTION_TEXT, FIELD(fixture), "FIXTURE", GROUP_RESOURCES, VERB_REPL,
+     "restore this fixture instead of booting", NULL},
+    {"cmdline", 0, OPTION_TEXT, FIELD(kernel_cmdline), "STR", GROUP_RESOURCES, VERB_CONSOLE,
+     "another kernel command line", NULL},
+    {"agent", 0, OPTION_FLAG, FIELD(agent), NULL, GROUP_RESOURCES, VERB_CONSOLE,
+     "with provium's agent in the guest", NULL},
+    {"print-command", 0, OPTION_FLAG, FIELD(print_command), NULL, GROUP_RESOURCES, VERB_CONSOLE,
+     "print the command instead of running it", NULL},
+    {"boot", 0, OPTION_FLAG, FIELD(boot), NULL, GROUP_RESOURCES, VERB_DOCTOR,
+     "boot a guest too, and tell how long each phase takes", NULL},
 
     {"verbose", 'v', OPTION_FLAG, FIELD(verbose), NULL, GROUP_OUTPUT, REPORT,
      "show every test", NULL},

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/coverage_step.h"
+#include "cli/enter.h"
 #include "cli/ksm.h"
 #include "cli/output.h"
 #include "cli/preflight.h"
@@ -18,49 +19,6 @@
 #include "cli/verb.h"
 #include "cli/watch.h"
 #include "initrd/merge.h"
-#include "ns/sandbox.h"
-#include "config/qemu.h"
-#include "vm/accel.h"
-
-/* Continues in the inner process. */
-static int enter_sandbox(enum sandbox_choice choice, bool quiet)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    fflush(NULL);
-    if (choice == SANDBOX_OFF || sandbox_enter(&e) == 0)
-        return 0;
-    if (choice == SANDBOX_REQUIRE) {
-        err_prefix(&e, "sandbox = \"require\"");
-        say_error(&e);
-        return -1;
-    }
-    if (!quiet)
-        say_note("running without a sandbox: %s (`provium doctor` tells how to get it)", err_message(&e));
-    return 0;
-}
-
-/* Tries KVM unless no profile wants it. *ret_note says why it is TCG; malloc'ed. */
-static bool choose_kvm(const struct options *options, const struct config *config, const struct environment *env,
-                       char **ret_note)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    bool wanted = false;
-    for (size_t i = 0; i < config->profile_count; i++)
-        wanted = wanted || (config->profiles[i].accel != ACCEL_TCG && config->profiles[i].arch == ARCH_X86_64);
-    *ret_note = xstrdup("");
-    if (!wanted)
-        return false;
-    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
-    const struct accel_probe probe = {
-        .qemu = qemu ? qemu : "", .scratch_root = env->scratch_root, .fresh = options->accel == ACCEL_KVM};
-    if (accel_probe_kvm(&probe, &e) == 0)
-        return true;
-    free(*ret_note);
-    *ret_note = xstrdup(err_message(&e));
-    if (!options->quiet)
-        say_note("guests run under TCG, software emulation: %s", err_message(&e));
-    return false;
-}
 
 static uint64_t choose_seed(const struct options *options)
 {

@@ -41,6 +41,11 @@ void deadline_stop_test(lua_State *L, struct deadline *d);
 /* Moves both by a wait that does not count. */
 void deadline_shift(struct deadline *d, int64_t ns);
 
+/* `signal_number` interrupts as SIGTERM does. */
+void deadline_catch(int signal_number);
+/* Behind an interrupt that has ended one call: the next one may run. */
+void deadline_resume(lua_State *L, struct deadline *d);
+
 /* Has one passed? */
 bool deadline_is_over(const struct deadline *d);
 /* A blocking call begins: names it (`vm "a": run "x"`). Raises when a deadline is over already. Returns the

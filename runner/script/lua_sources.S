@@ -14,5 +14,6 @@ lua_\name\()_end:
     source lab
     source snapshot
     source framework
+    source repl
 
     .section .note.GNU-stack, "", @progbits

@@ -55,8 +55,7 @@ static void add_search_paths(lua_State *L, const char *const *roots)
     lua_pop(L, 1);
 }
 
-/* Loads a file of lua/ and calls it with the `count` values on top; leaves its result. */
-static void run_source(lua_State *L, const char *name, const char *start, const char *end, int count)
+void script_source(lua_State *L, const char *name, const char *start, const char *end, int count)
 {
     if (luaL_loadbuffer(L, start, (size_t)(end - start), name) != LUA_OK)
         lua_error(L);
@@ -90,24 +89,24 @@ static int open_state(lua_State *L)
     vm_open(L);
     int core = lua_gettop(L);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
+    script_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
+    script_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
-    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);
+    script_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
+    script_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_pushvalue(L, core);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
-    run_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
+    script_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
     lua_pop(L, 1);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
-    run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
+    script_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
     return 0;
 }
@@ -236,6 +235,13 @@ static int close_file_scope(lua_State *L)
     return 0;
 }
 
+void script_close(struct script *s)
+{
+    deadline_start_file(&s->deadline, 0);
+    lua_pushcfunction(s->L, close_file_scope);
+    call_protected(s->L, NULL);
+}
+
 int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e)
 {
     lua_State *L = s->L;
@@ -250,8 +256,6 @@ int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns,
         lua_pushcclosure(L, run_tests, 1);
         result = call_protected(L, e);
     }
-    deadline_start_file(&s->deadline, 0);
-    lua_pushcfunction(L, close_file_scope);
-    call_protected(L, NULL);
+    script_close(s);
     return result;
 }

@@ -58,6 +58,10 @@ DEFINE_CLEANUP(struct script, script_free)
 /* Runs the file: its chunk, its tests, the end of its scope; every test outcome is an event. `filter_json` holds
  * the map that lua/framework.lua takes. Fails with the chunk's error when the chunk did. */
 int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e);
+/* Ends the file's scope: what is open is closed. script_run does it itself. */
+void script_close(struct script *s);
+/* Loads a file of lua/ and calls it with the `count` values on top; leaves its result. Raises. */
+void script_source(lua_State *L, const char *name, const char *start, const char *end, int count);
 /* Adds a line to the running test's log; without one nothing happens. */
 void script_log(struct script *s, const char *line);
 
