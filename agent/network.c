@@ -55,8 +55,8 @@ static void match_link(const struct nlmsghdr *h, void *arg)
     }
 }
 
-/* Looks for all interfaces; returns how many NICs that are to be configured have none, or -1 with errno. */
-static int find_links(int fd, struct network_plan *plan)
+/* Looks for all interfaces; returns how many NICs have none, or -1 with errno. *ret_wanted: any that is to be configured? */
+static int find_links(int fd, struct network_plan *plan, bool *ret_wanted)
 {
     struct netlink_request r;
     int missing = 0;
@@ -66,7 +66,10 @@ static int find_links(int fd, struct network_plan *plan)
     if (netlink_ask(fd, &r, match_link, plan) < 0)
         return -1;
     for (size_t i = 0; i < plan->nic_count; i++)
-        missing += !plan->nics[i].raw && !plan->nics[i].index;
+        if (!plan->nics[i].index) {
+            missing++;
+            *ret_wanted |= !plan->nics[i].raw;
+        }
     return missing;
 }
 
@@ -77,8 +80,8 @@ static int await_links(struct call *call, int fd, struct network_plan *plan, int
     int missing;
     _cleanup_close_ int heard = netlink_open(RTMGRP_LINK);
     struct pollfd p = {.fd = heard, .events = POLLIN};
-    for (bool tried = false; (missing = heard < 0 ? -1 : find_links(fd, plan)) > 0;) {
-        if (!tried) {
+    for (bool tried = false, wanted = false; (missing = heard < 0 ? -1 : find_links(fd, plan, &wanted)) > 0;) {
+        if (!tried && wanted) {
             tried = true;
             if (access(DRIVER, F_OK) < 0 && !modules_load("virtio_net"))
                 continue;

@@ -85,9 +85,12 @@ void drains_flush(struct server *s)
 
 void drain_release(struct server *s, struct capture *c)
 {
-    for (struct drain *d = s->drains; d; d = d->next)
-        if (d->capture == c)
-            d->released = true;
+    for (struct drain *d = s->drains; d; d = d->next) {
+        if (d->capture != c)
+            continue;
+        d->released = true;
+        flush(s, d); /* a file is complete when the client has its answer */
+    }
     capture_end(c);
 }
 

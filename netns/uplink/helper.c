@@ -28,6 +28,7 @@
 #include "switch/bytes.h"
 #include "switch/dnsproxy.h"
 #include "switch/packet.h"
+#include "uplink/datagrams.h"
 #include "uplink/lockdown.h"
 #include "uplink/relay.h"
 
@@ -46,6 +47,7 @@ struct helper {
     const struct uplink_config *config;
     Slirp *slirp;
     struct relay *relay;
+    struct datagrams *datagrams;
     int link;
     bool icmp, ipv6;
     struct buf in, out;
@@ -88,6 +90,12 @@ static void send_answer(const uint8_t *payload, size_t size, void *arg)
     uint8_t head[ETHERNET_SIZE] = {0};
     put16(head + 12, DNS_RELAY_ETHERTYPE);
     put_frame(arg, head, sizeof(head), payload, size);
+}
+
+static void send_datagram(struct frame f, void *arg)
+{
+    put_frame(arg, f.data, f.len, NULL, 0);
+    frame_unref(f);
 }
 
 /* ---- libslirp's callbacks ---- */
@@ -186,7 +194,7 @@ static void take_frame(struct helper *h, const uint8_t *frame, size_t size, int6
 {
     if (get16(frame + 12) == DNS_RELAY_ETHERTYPE)
         relay_ask(h->relay, frame + ETHERNET_SIZE, size - ETHERNET_SIZE, now);
-    else if (!is_echo_to_drop(h, frame, size))
+    else if (!datagrams_answer(h->datagrams, frame, size, now) && !is_echo_to_drop(h, frame, size))
         slirp_input(h->slirp, frame, (int)size);
 }
 
@@ -227,17 +235,17 @@ static void serve(struct helper *h)
 {
     bool alive = true;
     while (alive) {
-        struct pollfd relay_fds[RELAY_POLL_MAX];
+        struct pollfd own[RELAY_POLL_MAX + UPLINK_FORWARDS_MAX];
         uint32_t timeout = UINT32_MAX;
         int64_t deadline = INT64_MAX;
         h->fd_count = 0;
         add_poll(h->link, SLIRP_POLL_IN | (h->out.len ? SLIRP_POLL_OUT : 0), h);
         slirp_pollfds_fill(h->slirp, &timeout, add_poll, h);
-        size_t slirp_count = h->fd_count,
-               relay_count = relay_poll_fill(h->relay, relay_fds, &deadline);
-        for (size_t i = 0; i < relay_count; i++) {
-            int index = add_poll(relay_fds[i].fd, 0, h);
-            h->fds[index].events = relay_fds[i].events;
+        size_t slirp_count = h->fd_count, relay_count = relay_poll_fill(h->relay, own, &deadline);
+        size_t own_count = relay_count + datagrams_poll_fill(h->datagrams, own + relay_count);
+        for (size_t i = 0; i < own_count; i++) {
+            int index = add_poll(own[i].fd, 0, h);
+            h->fds[index].events = own[i].events;
         }
         for (size_t i = 0; i < ARRAY_SIZE(h->timers); i++)
             deadline = h->timers[i].deadline < deadline ? h->timers[i].deadline : deadline;
@@ -248,6 +256,8 @@ static void serve(struct helper *h)
         slirp_pollfds_poll(h->slirp, ready < 0, get_revents, h);
         int64_t now = clock_monotonic_ns();
         relay_poll_done(h->relay, h->fds + slirp_count, relay_count, now);
+        datagrams_poll_done(h->datagrams, h->fds + slirp_count + relay_count,
+                            own_count - relay_count, now);
         run_timers(h, now);
         if (h->fds[0].revents)
             alive = take_frames(h, now);
@@ -299,43 +309,26 @@ static void start_slirp(struct helper *h)
     h->slirp = slirp_new(&config, &callbacks, h);
 }
 
-static socklen_t make_address(struct sockaddr_storage *to, const char *text, uint16_t port)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)to;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
-    memset(to, 0, sizeof(*to));
-    if (inet_pton(AF_INET, text, &in->sin_addr) == 1) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons(port);
-        return sizeof(*in);
-    }
-    if (inet_pton(AF_INET6, text, &in6->sin6_addr) != 1)
-        return 0;
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(port);
-    return sizeof(*in6);
-}
-
 /* libslirp doesn't tell which port it got. It opens one socket, which gets the lowest free number.
  */
 static int forward(struct helper *h, const struct uplink_port *p, uint16_t *ret_port, struct err *e)
 {
     struct sockaddr_storage host, guest;
-    socklen_t host_len = make_address(&host, p->bind, p->host_port);
-    socklen_t guest_len = make_address(&guest, p->guest, p->guest_port);
+    socklen_t host_len = uplink_address(&host, p->bind, p->host_port);
+    socklen_t guest_len = uplink_address(&guest, p->guest, p->guest_port);
     if (!host_len || host_len != guest_len)
         return err_set(e, EINVAL, "forward: `%s` is not an address to listen on", p->bind);
+    if (p->udp)
+        return datagrams_forward(h->datagrams, p, ret_port, e);
     int lowest = dup(STDERR_FILENO);
     close(lowest);
     if (slirp_add_hostxfwd(h->slirp, (struct sockaddr *)&host, host_len, (struct sockaddr *)&guest,
-                           guest_len, p->udp ? SLIRP_HOSTFWD_UDP : 0) < 0)
-        return err_errno(e, "forward: %s port %u on %s", p->udp ? "udp" : "tcp", p->host_port,
-                         p->bind);
+                           guest_len, 0) < 0)
+        return err_errno(e, "forward: tcp port %u on %s", p->host_port, p->bind);
     host_len = sizeof(host);
     if (getsockname(lowest, (struct sockaddr *)&host, &host_len) < 0)
         return err_errno(e, "forward: which port?");
-    *ret_port = ntohs(host.ss_family == AF_INET ? ((struct sockaddr_in *)&host)->sin_port
-                                                : ((struct sockaddr_in6 *)&host)->sin6_port);
+    *ret_port = uplink_address_port(&host);
     return 0;
 }
 
@@ -366,6 +359,7 @@ int uplink_help(const struct uplink_config *config, const struct uplink_port *po
     h.ipv6 = has_ipv6_route();
     h.timers[0].deadline = INT64_MAX;
     h.relay = relay_new("/etc/resolv.conf", send_answer, &h);
+    h.datagrams = datagrams_new(config, send_datagram, &h);
     start_slirp(&h);
     bool ok = h.slirp;
     if (!ok)
@@ -385,6 +379,7 @@ int uplink_help(const struct uplink_config *config, const struct uplink_port *po
     serve(&h);
     slirp_cleanup(h.slirp);
     relay_free(h.relay);
+    datagrams_free(h.datagrams);
     free(h.fds);
     buf_done(&h.in);
     buf_done(&h.out);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "switch/record.h"
 #include "switch/types.h"
@@ -49,3 +50,7 @@ struct uplink_number {
 
 extern const struct record record_uplink_config, record_uplink_port, record_uplink_state,
     record_uplink_text, record_uplink_number;
+
+/* An address and port for the socket calls; 0: the text is no address. */
+socklen_t uplink_address(struct sockaddr_storage *to, const char *text, uint16_t port);
+uint16_t uplink_address_port(const struct sockaddr_storage *address);

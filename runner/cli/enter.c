@@ -6,7 +6,18 @@
 #include "cli/say.h"
 #include "config/qemu.h"
 #include "ns/sandbox.h"
+#include "uplink/broker.h"
 #include "vm/accel.h"
+
+int start_broker(void)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    pid_t pid;
+    int broker = uplink_broker_start(&pid, &e);
+    if (broker < 0)
+        say_warning("bridges can have no uplink: %s", err_message(&e));
+    return broker;
+}
 
 int enter_sandbox(enum sandbox_choice choice, bool quiet)
 {

@@ -26,6 +26,7 @@ struct run_session {
     struct loop *loop;
     struct event_stream_settings sinks;
     struct event_stream *stream;
+    int broker;      /* of uplinks; -1: none */
     struct run *run; /* in progress, or NULL */
     bool failed;     /* a sink ended early */
 };
@@ -159,7 +160,7 @@ static void on_stderr(const char *text, size_t n, void *arg)
     write_full(STDERR_FILENO, text, n);
 }
 
-static int dispatch(struct run *run, const struct worker_run *worker, struct run_totals *totals)
+static int dispatch(struct run *run, const struct worker_run *worker, int broker, struct run_totals *totals)
 {
     const struct options *options = run->options;
     _cleanup_buf_ struct buf job = BUF_INIT(1 << 20);
@@ -181,6 +182,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, struct run
         .backfill = options->backfill,
         .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
+        .broker = broker,
         .on_file = on_file,
         .on_stderr = on_stderr,
         .arg = run,
@@ -216,7 +218,7 @@ int run_session_run(struct run_session *session, const struct selection *selecti
                  selection->count);
     emit_started(&run);
     emit_discovered(&run);
-    *ret_signal = dispatch(&run, worker, &totals);
+    *ret_signal = dispatch(&run, worker, session->broker, &totals);
     progress_free(run.progress);
     run.progress = NULL;
     output_end(&run.output, &totals, *ret_signal);
@@ -233,10 +235,10 @@ int run_session_run(struct run_session *session, const struct selection *selecti
 
 /* ------------------------------------------------------------------------------------------------- sessions */
 
-struct run_session *run_session_new(const struct options *options, const struct environment *env, struct err *e)
+struct run_session *run_session_new(const struct options *options, const struct environment *env, int broker, struct err *e)
 {
     struct run_session *s = xnew0(struct run_session);
-    *s = (struct run_session){.options = options, .env = env, .loop = loop_new()};
+    *s = (struct run_session){.options = options, .env = env, .broker = broker, .loop = loop_new()};
     s->sinks = (struct event_stream_settings){
         .save_path = options->save_events,
         .to_stdout = options->events_stdout,

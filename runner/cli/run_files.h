@@ -10,7 +10,9 @@
 /* Event sinks and loop; several runs, one after the other, under --watch. */
 struct run_session;
 
-struct run_session *run_session_new(const struct options *options, const struct environment *env, struct err *e);
+/* `broker` is of uplink_broker_start, or -1. */
+struct run_session *run_session_new(const struct options *options, const struct environment *env, int broker,
+                                    struct err *e);
 struct loop *run_session_loop(struct run_session *s);
 /* Returns the exit code; *ret_signal is the signal that interrupted the run, or 0. */
 int run_session_run(struct run_session *s, const struct selection *selection, const struct worker_run *worker,

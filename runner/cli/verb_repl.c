@@ -14,6 +14,7 @@
 #include "cli/setup.h"
 #include "cli/verb.h"
 #include "script/repl.h"
+#include "uplink/broker.h"
 
 #define FIRST_CID   2 /* VM numbers follow it */
 #define HISTORY_MAX 2000
@@ -189,6 +190,7 @@ int verb_repl(const struct options *options)
     if (!options->no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;
     bool kvm = choose_kvm(options, config, env, &accel_note);
+    int broker = start_broker(), uplink = broker < 0 ? -1 : uplink_broker_connect(broker, NULL);
     if (enter_sandbox(config->sandbox, options->quiet) < 0)
         return EXIT_USAGE;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -200,8 +202,10 @@ int verb_repl(const struct options *options)
         .first_cid = FIRST_CID,
         .roots = (const char *const *)config->roots.items,
         .seed = options->seed,
+        .uplink = &uplink,
     };
     int code = run(options, env, profile, &settings, &e);
+    close_fd(&uplink);
     if (e.message)
         say_error(&e);
     return code;

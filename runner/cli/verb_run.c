@@ -75,8 +75,9 @@ static int run_selection(const struct options *options, const struct environment
     if (guests && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
         say_note("KSM merges equal pages of guests now (--no-ksm leaves it alone)");
     running.kvm = guests && choose_kvm(options, config, env, &running.accel_note);
+    int broker = guests ? start_broker() : -1;
     if (!guests || enter_sandbox(config->sandbox, options->quiet) == 0) {
-        running.session = run_session_new(options, env, &e);
+        running.session = run_session_new(options, env, broker, &e);
         if (!running.session)
             say_error(&e);
         else if (options->watch)

@@ -32,6 +32,7 @@ struct dispatcher_settings {
     bool fail_fast, backfill;
     bool stdout_to_stderr;  /* what workers print comes through on_stderr too */
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
+    int broker;             /* of uplinks, each worker gets a connection to it; -1: none */
     /* Called for each finished file, after its last attempt, in the order of finishing; takes the result. */
     void (*on_file)(struct file_result *r, void *arg);
     /* What workers write to standard error. */

@@ -20,6 +20,7 @@
 #include "base/process.h"
 #include "pool/dispatch.h"
 #include "pool/worker.h"
+#include "uplink/broker.h"
 
 #define STDERR_KEPT   65536
 #define KILL_GRACE_NS (20 * NS_PER_S) /* past a file's limit: the worker ends itself within 10 s of it */
@@ -249,10 +250,14 @@ static void on_link(struct source *s, uint32_t events, void *arg)
 
 /* ------------------------------------------------------------------------------------------------- starting */
 
-/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, and the link. */
-static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd)
+/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, the link, and the connection to the
+ * uplink broker if there is one. */
+static void __attribute__((noreturn))
+exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd, int uplink_fd)
 {
     char number[16];
+    const int kept[] = {link_fd, uplink_fd};
+    const size_t count = uplink_fd < 0 ? 1 : 2;
     setpgid(0, 0);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
@@ -260,8 +265,9 @@ static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settin
     dup2(stderr_fd, STDERR_FILENO);
     if (settings->stdout_to_stderr)
         dup2(stderr_fd, STDOUT_FILENO);
-    process_keep_fds(&link_fd, 1);
-    fd_set_cloexec(link_fd, false);
+    process_keep_fds(kept, count);
+    for (size_t i = 0; i < count; i++)
+        fd_set_cloexec(kept[i], false);
     snprintf(number, sizeof(number), "%d", link_fd);
     setenv(WORKER_FD_VARIABLE, number, 1);
     setenv(WORKER_FILTER_VARIABLE, settings->filter_json, 1);
@@ -269,16 +275,19 @@ static void __attribute__((noreturn)) exec_worker(const struct dispatcher_settin
     _exit(127);
 }
 
-static void send_job(struct job *job)
+/* `uplink_fd` is the same number there. */
+static void send_job(struct job *job, int uplink_fd)
 {
     const struct buf *common = job->d->settings->job;
     _cleanup_buf_ struct buf payload = BUF_INIT(EVENT_FRAME_MAX);
     struct packer p = {.to = &payload};
-    pack_map(&p, 3);
+    pack_map(&p, 4);
     pack_str(&p, "path");
     pack_str(&p, job->work->file->path);
     pack_str(&p, "index");
     pack_uint(&p, job->d->started);
+    pack_str(&p, "uplink");
+    pack_int(&p, uplink_fd);
     pack_str(&p, "run");
     pack_raw(&p, buf_head(common), common->len);
     event_write(job->link_fd, "job", &payload);
@@ -316,9 +325,10 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
         close_fd(&link[1]);
         return err_errno(e, "start a worker");
     }
+    _cleanup_close_ int uplink = d->settings->broker < 0 ? -1 : uplink_broker_connect(d->settings->broker, NULL);
     pid_t pid = process_fork();
     if (!pid)
-        exec_worker(d->settings, link[1], error_pipe[1]);
+        exec_worker(d->settings, link[1], error_pipe[1], uplink);
     close(link[1]);
     close(error_pipe[1]);
     if (pid < 0) {
@@ -346,6 +356,6 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
     d->running++;
     d->started++;
     announce_dispatched(job);
-    send_job(job);
+    send_job(job, uplink);
     return 0;
 }

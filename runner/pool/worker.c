@@ -35,11 +35,13 @@ void worker_run_pack(const struct worker_run *run, struct buf *out)
 struct job {
     char *path;
     int64_t index;
+    int uplink; /* connection to the broker, or -1; the network's in the end */
     struct worker_run run;
 };
 
 static void job_done(struct job *job)
 {
+    close_fd(&job->uplink);
     free(job->path);
     strv_done(&job->run.roots);
     free(job->run.accel_note);
@@ -50,9 +52,11 @@ static void unpack_job(const struct event *ev, struct job *job)
 {
     struct bytes run = {0}, roots, root;
     uint32_t count;
-    int64_t seed = 0;
+    int64_t seed = 0, uplink = -1;
     job->path = payload_string(ev->payload, "path");
     payload_int(ev->payload, "index", &job->index);
+    payload_int(ev->payload, "uplink", &uplink);
+    job->uplink = (int)uplink;
     payload_value(ev->payload, "run", &run);
     if (payload_value(run, "roots", &roots)) {
         struct unpacker u = unpacker_of(roots);
@@ -95,7 +99,7 @@ static void emit_text(struct pool_client *client, const char *kind, const char *
     pool_client_emit(client, kind, &payload);
 }
 
-static void run_file(const struct job *job, struct pool_client *client, struct loop *loop,
+static void run_file(struct job *job, struct pool_client *client, struct loop *loop,
                      const struct worker_settings *w)
 {
     _cleanup_err_ struct err e = ERR_INIT;
@@ -111,6 +115,7 @@ static void run_file(const struct job *job, struct pool_client *client, struct l
         .quiet_stdout = w->quiet_stdout,
         .show_progress = w->show_progress,
         .seed = job->run.seed,
+        .uplink = &job->uplink,
     };
     _cleanup_(script_freep) struct script *script = script_new(job->path, &settings, loop, client, &e);
     if (!script) {
@@ -126,11 +131,13 @@ static void run_file(const struct job *job, struct pool_client *client, struct l
 
 int worker_main(int link_fd, const struct worker_settings *settings)
 {
-    _cleanup_(job_done) struct job job = {0};
+    _cleanup_(job_done) struct job job = {.uplink = -1};
     fd_set_cloexec(link_fd, true);
     signal(SIGPIPE, SIG_IGN);
     if (receive_job(link_fd, &job) < 0)
         return 1;
+    if (job.uplink >= 0)
+        fd_set_cloexec(job.uplink, true);
     _cleanup_(loop_freep) struct loop *loop = loop_new();
     _cleanup_(pool_client_freep) struct pool_client *client = pool_client_new(loop, link_fd);
     run_file(&job, client, loop, settings);

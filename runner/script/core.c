@@ -21,6 +21,15 @@ static int core_now_ns(lua_State *L)
     return 1;
 }
 
+/* core.fail(message): raises with the position of the innermost function that is no part of the framework */
+static int core_fail(lua_State *L)
+{
+    push_position(L, 1);
+    lua_pushvalue(L, 1);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
 /* core.position(level) → file, line of the function at that level above the caller */
 static int core_position(lua_State *L)
 {
@@ -323,6 +332,7 @@ void core_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"now", core_now},
         {"now_ns", core_now_ns},
+        {"fail", core_fail},
         {"position", core_position},
         {"duration", core_duration},
         {"traceback", core_traceback},

@@ -11,6 +11,8 @@ lua_\name\()_end:
     source wait
     source barrier
     source bridge
+    source link
+    source nic
     source lab
     source snapshot
     source framework

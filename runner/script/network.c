@@ -7,12 +7,14 @@
 #include "base/alloc.h"
 #include "script/argument.h"
 
+#define SAVED_MAX (16 << 20)
+
 struct network *network_of(lua_State *L)
 {
     struct script *s = script_of(L);
     struct err e = ERR_INIT;
     if (!s->network)
-        s->network = network_start(s->loop, -1, &e);
+        s->network = network_start(s->loop, s->settings->uplink ? steal_fd(s->settings->uplink) : -1, &e);
     if (!s->network)
         raise_err(L, &e);
     return s->network;
@@ -33,7 +35,7 @@ int network_finish(lua_State *L, int failed, struct err *e)
     return lua_error(L);
 }
 
-static void set_text(lua_State *L, const char *key, const char *text)
+void network_set_text(lua_State *L, const char *key, const char *text)
 {
     if (!*text)
         return;
@@ -41,9 +43,38 @@ static void set_text(lua_State *L, const char *key, const char *text)
     lua_setfield(L, -2, key);
 }
 
-static void set_number(lua_State *L, const char *key, uint64_t value)
+void network_set_number(lua_State *L, const char *key, uint64_t value)
 {
     lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, key);
+}
+
+static struct vm_object *vm_field(lua_State *L)
+{
+    lua_getfield(L, -1, "vm");
+    struct vm_object *o = luaL_testudata(L, -1, "vm");
+    lua_pop(L, 1);
+    return o;
+}
+
+/* The array {{name=, vm=}, …} at `index`; the result is anchored by the stack. */
+static struct member_request *read_members(lua_State *L, int index)
+{
+    size_t n = lua_rawlen(L, index);
+    struct member_request *requests = lua_newuserdatauv(L, (n + 1) * sizeof(*requests), 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        struct vm_object *o = vm_field(L);
+        lua_getfield(L, -1, "name");
+        requests[i] = (struct member_request){.name = lua_tostring(L, -1), .vm = o ? o->number : 0};
+        lua_pop(L, 2);
+    }
+    return requests;
+}
+
+void network_set_boolean(lua_State *L, const char *key, bool value)
+{
+    lua_pushboolean(L, value);
     lua_setfield(L, -2, key);
 }
 
@@ -99,11 +130,45 @@ static int net_info(lua_State *L)
     struct bridge_info info;
     network_finish(L, network_bridge_info(network_of(L), network_check_bridge(L), &info, &e), &e);
     lua_newtable(L);
-    set_text(L, "v4", info.subnet4);
-    set_text(L, "v6", info.subnet6);
-    set_text(L, "gateway", info.gateway4);
-    set_text(L, "gateway6", info.gateway6);
-    set_number(L, "mtu", info.mtu);
+    network_set_text(L, "v4", info.subnet4);
+    network_set_text(L, "v6", info.subnet6);
+    network_set_text(L, "gateway", info.gateway4);
+    network_set_text(L, "gateway6", info.gateway6);
+    network_set_number(L, "mtu", info.mtu);
+    return 1;
+}
+
+static int free_saved(lua_State *L)
+{
+    buf_done(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* core.net_save(id) → everything that a snapshot keeps of a bridge, as bytes */
+static int net_save(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct buf *saved = lua_newuserdatauv(L, sizeof(*saved), 0);
+    *saved = BUF_INIT(SAVED_MAX);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, free_saved);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    network_finish(L, network_bridge_save(network_of(L), network_check_bridge(L), saved, &e), &e);
+    lua_pushlstring(L, (const char *)buf_head(saved), saved->len);
+    return 1;
+}
+
+/* core.net_load(bytes, {{name=, vm=}, …}) → id of a new bridge */
+static int net_load(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct bridge_info info;
+    size_t size, n = lua_rawlen(L, 2);
+    const char *saved = luaL_checklstring(L, 1, &size);
+    struct member_request *vms = read_members(L, 2);
+    network_finish(L, network_bridge_load(network_of(L), saved, size, vms, n, &info, &e), &e);
+    lua_pushinteger(L, info.id);
     return 1;
 }
 
@@ -129,30 +194,11 @@ static int net_stats(lua_State *L)
                {"dropped_loss", st.dropped_loss},
                {"dropped_queue", st.dropped_queue}};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-        set_number(L, all[i].key, all[i].value);
+        network_set_number(L, all[i].key, all[i].value);
     return 1;
 }
 
 /* ------------------------------------------------------------------------------------------------- members */
-
-static struct vm_object *vm_field(lua_State *L)
-{
-    lua_getfield(L, -1, "vm");
-    struct vm_object *o = luaL_testudata(L, -1, "vm");
-    lua_pop(L, 1);
-    return o;
-}
-
-static void note_nic(struct vm_object *o, uint32_t bridge, const struct member_info *info)
-{
-    for (size_t i = 0; i < o->nic_count; i++)
-        if (o->nics[i].bridge == bridge)
-            return;
-    o->nics = xreallocarray(o->nics, o->nic_count + 1, sizeof(*o->nics));
-    struct vm_nic *nic = &o->nics[o->nic_count++];
-    *nic = (struct vm_nic){.bridge = bridge};
-    memcpy(nic->mac, info->mac_text, sizeof(nic->mac));
-}
 
 /* core.net_attach(id, {{name=, vm=}, …}) */
 static int net_attach(lua_State *L)
@@ -160,21 +206,14 @@ static int net_attach(lua_State *L)
     struct err e = ERR_INIT;
     uint32_t id = network_check_bridge(L);
     size_t n = lua_rawlen(L, 2);
-    struct member_request *requests = lua_newuserdatauv(L, (n + 1) * sizeof(*requests), 0);
+    struct member_request *requests = read_members(L, 2);
     struct member_info *infos = lua_newuserdatauv(L, (n + 1) * sizeof(*infos), 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, 2, (lua_Integer)i + 1);
-        struct vm_object *o = vm_field(L);
-        lua_getfield(L, -1, "name");
-        requests[i] = (struct member_request){.name = lua_tostring(L, -1), .vm = o ? o->number : 0};
-        lua_pop(L, 2);
-    }
     network_finish(L, network_attach(network_of(L), id, requests, n, infos, &e), &e);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 2, (lua_Integer)i + 1);
         struct vm_object *o = vm_field(L);
         if (o)
-            note_nic(o, id, &infos[i]);
+            network_note_nic(o, id, &infos[i]);
         lua_pop(L, 1);
     }
     return 0;
@@ -230,6 +269,14 @@ static int net_ip(lua_State *L)
     return 1;
 }
 
+static int net_link(lua_State *L)
+{
+    struct member_info info;
+    member(L, &info);
+    lua_pushboolean(L, info.link);
+    return 1;
+}
+
 static int net_set_link(lua_State *L)
 {
     struct err e = ERR_INIT;
@@ -242,12 +289,12 @@ static int net_counters(lua_State *L)
     struct nic_counters c;
     network_finish(L, network_nic_counters(network_of(L), network_check_bridge(L), luaL_checkstring(L, 2), &c, &e), &e);
     lua_newtable(L);
-    set_number(L, "rx_bytes", c.rx_bytes);
-    set_number(L, "tx_bytes", c.tx_bytes);
-    set_number(L, "rx_packets", c.rx_packets);
-    set_number(L, "tx_packets", c.tx_packets);
-    set_number(L, "errors", c.errors);
-    set_number(L, "dropped", c.dropped);
+    network_set_number(L, "rx_bytes", c.rx_bytes);
+    network_set_number(L, "tx_bytes", c.tx_bytes);
+    network_set_number(L, "rx_packets", c.rx_packets);
+    network_set_number(L, "tx_packets", c.tx_packets);
+    network_set_number(L, "errors", c.errors);
+    network_set_number(L, "dropped", c.dropped);
     return 1;
 }
 
@@ -352,8 +399,8 @@ static int net_impairments(lua_State *L)
     for (size_t i = 0; i < n; i++) {
         const struct impairment *r = &rules[i];
         lua_newtable(L);
-        set_text(L, "from", r->from ? r->from : "");
-        set_text(L, "to", r->to ? r->to : "");
+        network_set_text(L, "from", r->from ? r->from : "");
+        network_set_text(L, "to", r->to ? r->to : "");
         set_float(L, "latency", (double)r->latency / 1e9, r->set & IMPAIR_LATENCY);
         set_float(L, "jitter", (double)r->jitter / 1e9, r->set & IMPAIR_JITTER);
         set_float(L, "loss", r->loss, r->set & IMPAIR_LOSS);
@@ -361,7 +408,7 @@ static int net_impairments(lua_State *L)
         set_float(L, "reorder", r->reorder, r->set & IMPAIR_REORDER);
         set_float(L, "corrupt", r->corrupt, r->set & IMPAIR_CORRUPT);
         if (r->set & IMPAIR_RATE)
-            set_number(L, "rate", r->rate);
+            network_set_number(L, "rate", r->rate);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     impairments_free(rules, n);
@@ -421,6 +468,8 @@ void network_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"net_bridge", net_bridge},
         {"net_close", net_close},
+        {"net_save", net_save},
+        {"net_load", net_load},
         {"net_info", net_info},
         {"net_stats", net_stats},
         {"net_attach", net_attach},
@@ -428,6 +477,7 @@ void network_open(lua_State *L)
         {"net_members", net_members},
         {"net_mac", net_mac},
         {"net_ip", net_ip},
+        {"net_link", net_link},
         {"net_set_link", net_set_link},
         {"net_counters", net_counters},
         {"net_partition", net_partition},
@@ -444,13 +494,15 @@ void network_open(lua_State *L)
         {"net_route", net_route},
         {"net_unroute", net_unroute},
         {"net_routes", net_routes},
-        {"net_capture", network_capture_binding},
-        {"vm_plug", network_plug_binding},
-        {"vm_plug_missing", network_plug_missing_binding},
-        {"vm_unplug", network_unplug_binding},
-        {"vm_set_link", network_set_link_binding},
-        {"vm_configure", network_configure_binding},
         {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
+    luaL_setfuncs(L, network_vm_functions, 0);
+    luaL_setfuncs(L, network_uplink_functions, 0);
+    luaL_setfuncs(L, network_capture_functions, 0);
+    luaL_getmetatable(L, "stream");
+    lua_getfield(L, -1, "__index");
+    lua_pushcfunction(L, network_capture_stats_binding);
+    lua_setfield(L, -2, "stats");
+    lua_pop(L, 2);
 }

@@ -26,8 +26,10 @@ static void wait_for_input(void)
 
 static int open_source(lua_State *L)
 {
+    if (luaL_loadbuffer(L, lua_repl_start, (size_t)(lua_repl_end - lua_repl_start), "=[provium:repl]") != LUA_OK)
+        return lua_error(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.framework");
-    script_source(L, "=[provium:repl]", lua_repl_start, lua_repl_end, 1);
+    lua_call(L, 1, 1);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.repl");
     return 0;
 }

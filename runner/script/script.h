@@ -25,6 +25,7 @@ struct script_settings {
     bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 
 struct script {
@@ -60,8 +61,6 @@ DEFINE_CLEANUP(struct script, script_free)
 int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e);
 /* Ends the file's scope: what is open is closed. script_run does it itself. */
 void script_close(struct script *s);
-/* Loads a file of lua/ and calls it with the `count` values on top; leaves its result. Raises. */
-void script_source(lua_State *L, const char *name, const char *start, const char *end, int count);
 /* Adds a line to the running test's log; without one nothing happens. */
 void script_log(struct script *s, const char *line);
 

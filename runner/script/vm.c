@@ -127,9 +127,11 @@ static int vm_shutdown_binding(lua_State *L)
 static int vm_collect(lua_State *L)
 {
     struct vm_object *o = lua_touserdata(L, 1);
+    vm_mark_free(o->mark);
+    o->mark = NULL;
     vm_free(o->vm);
     launch_done(&o->launch);
-    free(o->nics);
+    network_forget_nics(o);
     free(o->name);
     free(o->label);
     o->vm = NULL;

@@ -14,6 +14,12 @@ struct vm_nic {
     char mac[24];        /* as the bridge knows it */
     char device_mac[24]; /* that its device came with: another one after the restore of a clone */
     bool plugged;        /* the running QEMU has it */
+    bool detached;       /* not a member any more; what the QEMU has of it is gone at the next boot */
+    bool awaited;        /* the guest was given its time to show it */
+    bool raw;            /* not for the agent to configure */
+    bool configured;
+    char guest_name[32]; /* of the guest's interface; empty: none was found */
+    char *reason;        /* why it is not configured, or NULL */
 };
 
 struct vm_object {
@@ -30,6 +36,7 @@ struct vm_object {
     struct launch launch; /* of the boot in progress */
     bool launching;
     bool time_pinned;       /* the test decides what time it is in the guest */
+    struct vm_mark *mark;   /* of the file's baseline, or NULL */
     bool closing;           /* being shut down by the test or the end of its scope */
     struct script *script;  /* of a VM that has booted */
     uint64_t expected; /* console offset of the expect cursor */

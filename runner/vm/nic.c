@@ -31,6 +31,14 @@ static int free_slot(const struct vm *vm)
     return -1;
 }
 
+unsigned vm_free_slots(const struct vm *vm)
+{
+    unsigned count = 0;
+    for (int i = 0; i < MACHINE_HOTPLUG_SLOTS; i++)
+        count += !*vm->slots[i];
+    return count;
+}
+
 /* Hands the descriptor over; *ret_number is its number in QEMU. A name given by getfd would not do: `stream` connects in
  * a thread, where QEMU (7.2) knows no monitor and takes the text for a number (util/qemu-sockets.c, socket_get_fd). */
 static int pass_fd(struct vm *vm, int fd, char ret_number[static 16], int64_t deadline, struct err *e)
@@ -49,7 +57,7 @@ int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, 
     int index = free_slot(vm);
     if (index < 0)
         return err_set(e, ENOSPC, "no free slot: at most %d NICs are hot-plugged; attach before boot", MACHINE_HOTPLUG_SLOTS);
-    snprintf(slot, sizeof(slot), "%d", index + 1);
+    snprintf(slot, sizeof(slot), "0x%x", index + 1);
     if (pass_fd(vm, nic->fd, number, deadline, e) < 0 ||
         qmp_call(vm->qmp, "netdev_add",
                  json_pack("{s:s, s:s, s:b, s:{s:s, s:s}}", "type", "stream", "id", nic->id, "server", 0, "addr", "type",

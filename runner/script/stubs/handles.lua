@@ -188,6 +188,10 @@ function stream:lost() end
 ---@return provium.site?
 function stream:creation_site() end
 
+---Of a capture.
+---@return {packets: integer, bytes: integer, dropped: integer}
+function stream:stats() end
+
 function stream:close() end
 
 ---@class provium.console_read_options

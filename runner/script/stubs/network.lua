@@ -10,7 +10,7 @@
 ---@field mtu? integer
 ---@field configure? boolean
 ---@field dhcp? boolean
----@field dns? boolean
+---@field dns? boolean|"force"
 
 ---@class provium.detach_options
 ---@field unplug? boolean
@@ -56,9 +56,28 @@
 ---@class provium.nic_capture_options
 ---@field filter? string as of tcpdump
 ---@field precision? "us"|"ns" default "us"
+---@field file? string write there; nothing is to be read
 
 ---@class provium.capture_options: provium.nic_capture_options
 ---@field point? "sent"|"delivered" default "sent"
+
+---@class provium.forward
+---@field host integer 0: a free port
+---@field guest integer
+---@field vm provium.member
+---@field proto? "tcp"|"udp" default "tcp"
+---@field bind? string default "127.0.0.1"
+
+---@class provium.uplink_options
+---@field host_loopback? boolean the gateway's address is the host's 127.0.0.1
+---@field forward? provium.forward[]
+
+---@class provium.uplink
+---@field icmp boolean
+---@field ipv6 boolean
+---@field dns string[]
+---@field forwards provium.forward[]
+---@field failed? boolean its helper process has died
 
 ---@class provium.bridge
 local bridge = {}
@@ -176,6 +195,17 @@ function bridge:unroute(other) end
 ---@return string[]
 function bridge:routes() end
 
+---NAT to the outside.
+---@param opts? provium.uplink_options
+---@return provium.bridge
+function bridge:enable_uplink(opts) end
+
+---@return provium.bridge
+function bridge:disable_uplink() end
+
+---@return provium.uplink?
+function bridge:uplink() end
+
 ---@param opts? provium.capture_options
 ---@return provium.stream
 function bridge:capture(opts) end
@@ -210,6 +240,18 @@ function nic:mac() end
 ---@param family? 4|6 default 4
 ---@return string?
 function nic:ip(family) end
+
+---The interface in the guest.
+---@return string?
+function nic:guest_name() end
+
+---@class provium.nic_status
+---@field link boolean
+---@field configured boolean
+---@field reason? string
+
+---@return provium.nic_status
+function nic:status() end
 
 ---@return provium.nic
 function nic:disconnect() end
