@@ -296,7 +296,7 @@ void options_done(struct options *o)
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         strv_done(lists[i]);
     char *texts[] = {o->config, o->filter,      o->qemu,          o->since, o->durations, o->junit,
-                     o->html,   o->save_events, o->events_socket, o->name,  o->fixture,   o->kernel_cmdline};
+                     o->html,   o->save_events, o->events_socket, o->merged_events, o->name,  o->fixture,   o->kernel_cmdline};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     *o = (struct options){0};

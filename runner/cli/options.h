@@ -52,7 +52,7 @@ struct options {
 
     /* Output. */
     bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
-    char *junit, *html, *save_events, *events_socket; /* NULL: not given */
+    char *junit, *html, *save_events, *events_socket, *merged_events; /* NULL: not given */
     int color; /* enum color_choice */
     bool help, version;
 };
