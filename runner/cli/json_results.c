@@ -121,6 +121,13 @@ static void count(struct run_totals *t, const struct file_result *r)
     t->duration_ns += r->duration_ns; /* when they ran at once is not known */
 }
 
+void json_results_add(struct replay *r, const json_t *object)
+{
+    struct file_result *file = take_file(object);
+    count(&r->record.totals, file);
+    run_record_add(&r->record, file);
+}
+
 /* One line. Its seed is taken out first: it may be larger than what JSON libraries hold. */
 static json_t *parse_line(const char *line, size_t n, uint64_t *ret_seed, json_error_t *problem)
 {
@@ -154,9 +161,7 @@ int json_results_read(const struct buf *text, struct replay *ret, struct err *e)
             replay_done(&r);
             return -1;
         }
-        struct file_result *file = take_file(object);
-        count(&r.record.totals, file);
-        run_record_add(&r.record, file);
+        json_results_add(&r, object);
         if (!r.record.shard) {
             r.record.shard = text_of(object, "shard");
             r.record.input_hash = text_of(object, "input_hash");

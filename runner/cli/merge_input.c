@@ -16,11 +16,14 @@ int merge_input_read(struct merge_input *in, const char *path, struct err *e)
     in->path = path;
     if (file_read(path, &bytes, e) < 0)
         return -1;
-    in->form = bytes.len && *buf_head(&bytes) == '{' ? MERGE_JSON : MERGE_EVENTS;
-    int rc = in->form == MERGE_JSON ? json_results_read(&bytes, &in->replay, e) : replay_read(&bytes, &in->replay, e);
+    uint8_t begin = bytes.len ? *buf_head(&bytes) : 0;
+    in->form = begin == '{' ? MERGE_JSON : begin == '<' ? MERGE_JUNIT : MERGE_EVENTS;
+    int rc = in->form == MERGE_JSON    ? json_results_read(&bytes, &in->replay, e)
+             : in->form == MERGE_JUNIT ? junit_results_read(&bytes, &in->replay, e)
+                                       : replay_read(&bytes, &in->replay, e);
     if (rc < 0) {
         err_prefix(e, "`%s`", path);
-        return err_hint(e, "merge takes what --save-events or --json has written");
+        return err_hint(e, "merge takes what --save-events, --json or --junit has written");
     }
     if (sscanf(in->replay.record.shard, "%u/%u", &in->shard, &in->shards) != 2 || !in->shards)
         return err_set(e, 0, "`%s`: it names no shard", path);

@@ -130,3 +130,33 @@ test("--events is one stream of all, --durations those of all files", function(t
     t:assert(text:find("S +1 +0 +0"), "coverage of all")
     t:assert_eq(inner.run(t, {["j"] = '{"path":"x","shard":"1/1","input_hash":"","tests":[],"status":"passed"}'}, "merge j --events e").code, 2)
 end)
+
+test("JUnit of four shards merges to the same verdicts", function(t)
+    local dir = shards(t, 4)
+    for i = 1, 4 do os.execute(("cd %s && %s --seed 5 --shard %d/4 --junit x%d.xml . >/dev/null 2>&1"):format(inner.quote(dir), inner.quote(inner.binary()), i, i)) end
+    local result = inner.run(t, {}, "merge x1.xml x2.xml x3.xml x4.xml --json --junit m.xml", {dir = dir})
+    local streams = inner.run(t, {}, "merge s1 s2 s3 s4 --json", {dir = dir})
+    t:assert_eq(result.code, 1)
+    local function outcomes(run)
+        local out = {}
+        for path, file in pairs(inner.json(run)) do
+            out[#out + 1] = path .. " " .. file.status
+            for _, case in ipairs(file.tests) do
+                out[#out + 1] = ("%s %s %s %s"):format(path, case.name, case.status, (case.message or case.reason or ""):match("^[^\n]*"))
+            end
+        end
+        table.sort(out)
+        return table.concat(out, "\n")
+    end
+    t:assert_eq(outcomes(result), outcomes(streams))
+    local files = inner.json(result)
+    t:assert_eq(files["a.test.lua"].tests[1].meta.spec, "S")
+    t:assert_eq(files["a.test.lua"].tests[1].log[1], "x")
+    t:assert_contains(files["c.test.lua"].chunk_error, "chunk")
+    t:assert_contains(files["b.test.lua"].detail, "worker killed by SIGKILL")
+    t:assert_eq(os.execute(("xmllint --noout %s/m.xml"):format(inner.quote(dir))), true)
+    for _, text in ipairs {"<", "<a", "<html><body></body></html>", "<?xml?><!-- provium shard 1/1 hash x seed 1 --><testsuite name=\"x><"} do
+        inner.write(dir .. "/bad.xml", text)
+        t:assert_contains(inner.run(t, {}, "merge bad.xml", {dir = dir}).err, "no JUnit XML of provium")
+    end
+end)

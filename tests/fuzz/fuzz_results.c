@@ -1,4 +1,4 @@
-/* Results of a shard as JSON lines, and a report made of them. */
+/* Results of a shard as JSON lines or JUnit XML, and reports made of them. */
 #include "cli/merge_input.h"
 #include "report/report.h"
 
@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     _cleanup_err_ struct err e = ERR_INIT;
     struct replay replay;
     buf_append(&in, data, size);
-    if (json_results_read(&in, &replay, &e) < 0)
+    bool xml = size && *data == '<';
+    if ((xml ? junit_results_read(&in, &replay, &e) : json_results_read(&in, &replay, &e)) < 0)
         return 0;
     junit_report(&out, &replay.record);
     html_report(&out, &replay.record);
