@@ -11,6 +11,7 @@ lua_\name\()_end:
     source wait
     source barrier
     source bridge
+    source bridge_state
     source link
     source nic
     source lab

@@ -17,8 +17,9 @@
 
 /* lua/ as bytes (lua_sources.S). */
 extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
-    lua_bridge_end[], lua_link_start[], lua_link_end[], lua_nic_start[], lua_nic_end[], lua_lab_start[], lua_lab_end[],
-    lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[], lua_framework_end[];
+    lua_bridge_end[], lua_bridge_state_start[], lua_bridge_state_end[], lua_link_start[], lua_link_end[], lua_nic_start[],
+    lua_nic_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
+    lua_framework_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -106,6 +107,7 @@ static int open_state(lua_State *L)
     int bridges = lua_gettop(L);
     run_bridge_part(L, core, bridges, "=[provium:link]", lua_link_start, lua_link_end);
     run_bridge_part(L, core, bridges, "=[provium:nic]", lua_nic_start, lua_nic_end);
+    run_bridge_part(L, core, bridges, "=[provium:bridge_state]", lua_bridge_state_start, lua_bridge_state_end);
     lua_pushvalue(L, bridges);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     lua_pushvalue(L, core);
