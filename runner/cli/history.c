@@ -2,8 +2,10 @@
  * durations that goes with a project names them as they are shown. */
 #include "cli/history.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -59,9 +61,20 @@ static int write_json(const char *path, const json_t *value, struct err *e)
     return file_write_atomic(path, text, strlen(text), 0644, false, e);
 }
 
+/* Held while a record is read, changed and written; runs that share it take turns. -1: no lock, which costs only that. */
+static int lock_directory_of(const char *path)
+{
+    _cleanup_free_ char *directory = path_directory(path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX) < 0)
+        close_fd(&fd);
+    return fd;
+}
+
 static int update_durations(const json_t *news, const char *path, bool canonical, struct err *e)
 {
     const char *shown;
+    _cleanup_close_ int lock = lock_directory_of(path);
     json_t *seconds, *table = json_load_file(path, 0, NULL);
     if (!json_is_object(table)) {
         json_decref(table);
