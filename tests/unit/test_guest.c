@@ -266,14 +266,17 @@ static void blocked_calls_block_nobody(void **state)
     }
     struct guest_command c = GUEST_COMMAND_INIT;
     struct guest_result r;
-    const char *argv[] = {"sleep", "1000", NULL};
+    _cleanup_free_ char *ours = xasprintf("1000.%d", getpid()); /* others may sleep on this machine, too */
+    _cleanup_free_ char *wait = xasprintf("while cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -q '[s]leep %s '; do :; done; "
+                                          "echo gone", ours);
+    const char *argv[] = {"sleep", ours, NULL};
     c.argv = argv;
     assert_error(guest_run(f->guest, &c, &r, deadline_after(50 * NS_PER_MS), &e), ETIMEDOUT,
                  "run \"sleep\": timed out");
     assert_error(guest_clock_sleep(f->guest, 1000 * NS_PER_S, deadline_after(20 * NS_PER_MS), &e),
                  ETIMEDOUT, "clock: sleep: timed out");
     assert_int_equal(guest_calls_in_flight(f->guest), 0);
-    r = sh(f, &c, "until [ $(ls /proc/*/exe -l 2>/dev/null | grep -c '[s]leep$') = 0 ]; do :; done; echo gone");
+    r = sh(f, &c, wait);
     assert_text(&r.out, "gone\n");
     guest_result_done(&r);
 }
