@@ -20,6 +20,12 @@ struct live_vm {
     char *name;
 };
 
+struct live_build {
+    struct live_build *next;
+    int64_t started; /* since the epoch */
+    char *fixture, *key;
+};
+
 /* A running file. */
 struct job {
     struct job *next;
@@ -39,6 +45,7 @@ struct job {
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
     struct live_vm *vms;
+    struct live_build *builds; /* of fixtures, the innermost first */
 };
 
 struct dispatcher {

@@ -9,6 +9,7 @@
 #include "script/barrier.h"
 #include "script/handle.h"
 #include "script/network.h"
+#include "script/fixture.h"
 #include "script/snapshot.h"
 #include "script/stream.h"
 
@@ -332,4 +333,5 @@ void vm_open(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     network_open(L);
     snapshot_open(L);
+    fixture_open(L);
 }

@@ -223,6 +223,7 @@ function methods.depends_on_file(lab, path)
     if type(path) ~= "string" then
         error(("lab:depends_on_file: path must be a string (got %s)"):format(type(path)), 2)
     end
+    core.note_use("depends_on_file", path)
 end
 
 ---------------------------------------------------------------------------------------------------- batch lifecycle
@@ -284,9 +285,17 @@ local function bound(lab, fn)
     end
 end
 
+local function bound_method(lab, method)
+    return function(first, ...)
+        if fields[first] then return method(first, ...) end
+        return method(lab, first, ...)
+    end
+end
+
 function lab_meta.__index(lab, key)
     if key == "pack" then return bound(lab, string.pack) end
     if key == "unpack" then return bound(lab, string.unpack) end
+    if key == "vm_fixture" or key == "lab_fixture" then return bound_method(lab, methods[key]) end
     local method = methods[key]
     if method then return method end
     if key == "timeout" or key == "reset_between_tests" then return settings[key] end
@@ -395,8 +404,29 @@ end
 function scopes.at_caller(level, fn)
     local ok, problem = pcall(fn)
     if ok then return end
+    if type(problem) == "string" then problem = problem:gsub("^%[provium:%a+%]:%d+: ", "") end
     if type(problem) == "string" and not problem:find("^[^\n]-:%d+: ") then error(problem, level + 1) end
     error(problem, 0)
+end
+
+-- Calls fn with the lab of the file's scope ("file") or of the running test ("test"); what it opens is closed with that.
+function scopes.at_scope(which, fn)
+    local scope = which == "file" and file_scope or current_scope
+    core.set_scope(scope.handles)
+    local ok, result = pcall(fn, scope.lab)
+    core.set_scope(current_scope.handles)
+    if not ok then error(result, 0) end
+    return result
+end
+
+-- The name, or the first of name_2, name_3, … that no member of that kind has.
+function scopes.free_name(lab, kind, name)
+    local candidate, n = name, 1
+    while find(lab, kind, candidate) ~= nil or find(current_scope.lab, kind, candidate) ~= nil do
+        n = n + 1
+        candidate = name .. "_" .. n
+    end
+    return candidate
 end
 
 function scopes.close_file() return close(file_scope) end
