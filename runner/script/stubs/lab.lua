@@ -7,6 +7,10 @@
 ---@field memory? provium.size
 ---@field cpus? integer
 
+---@class provium.fixture_options
+---@field name? string
+---@field scope? "file"|"test" default "file"
+
 ---@class provium.lab
 ---@field timeout? provium.duration deadline of the tests that follow (file root)
 ---@field reset_between_tests? boolean restore the file's machines before each test (file root)
@@ -84,6 +88,18 @@ function lab:claim(amount) end
 ---@param count integer
 ---@param timeout? provium.duration default 60
 function lab:barrier(name, count, timeout) end
+
+---The VM of a fixture, built or restored from the cache; lives as long as the file.
+---@param path string of a *.fixture.lua file
+---@param opts? provium.fixture_options
+---@return provium.vm
+function lab:vm_fixture(path, opts) end
+
+---The lab of a fixture.
+---@param path string of a *.fixture.lua file
+---@param opts? provium.fixture_options
+---@return provium.lab
+function lab:lab_fixture(path, opts) end
 
 ---string.pack
 ---@param fmt string
