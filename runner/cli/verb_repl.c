@@ -175,7 +175,8 @@ int verb_repl(const struct options *options)
     _cleanup_free_ char *accel_note = NULL;
     _cleanup_(environment_freep) struct environment *env = setup_environment(options);
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
-    const char *name = options->operands.count ? options->operands.items[0] : NULL;
+    const char *only = config && config->profile_count == 1 ? config->profiles[0].name : NULL;
+    const char *name = options->operands.count ? options->operands.items[0] : only;
     const struct profile *profile = NULL;
     if (config && !name && !options->fixture) {
         _cleanup_free_ char *names = config_profile_names(config);
