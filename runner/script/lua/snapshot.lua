@@ -17,6 +17,7 @@ local function handle_kind(name)
     function methods.path(handle) return path_of(handle, "path") end
     function methods.size(handle) return core.path_size(path_of(handle, "size")) end
     function methods.delete(handle) core.path_delete(path_of(handle, "delete")) end
+    core.class((name:gsub(" ", "_")), methods)
     return {__index = methods, __name = name, __metatable = name,
             __tostring = function(handle) return ("%s `%s`"):format(name, tostring(paths[handle])) end}
 end

@@ -242,3 +242,27 @@ function clock:advance(duration) end
 
 ---@param duration provium.duration of guest monotonic time
 function clock:sleep(duration) end
+
+---A file that a machine can be restored from.
+---@class provium.snapshot
+local snapshot = {}
+
+---@return string
+function snapshot:path() end
+
+---@return integer bytes; 0 when it is gone
+function snapshot:size() end
+
+function snapshot:delete() end
+
+---A directory that a lab can be restored from.
+---@class provium.lab_snapshot
+local lab_snapshot = {}
+
+---@return string
+function lab_snapshot:path() end
+
+---@return integer bytes of the files directly in it
+function lab_snapshot:size() end
+
+function lab_snapshot:delete() end

@@ -66,6 +66,15 @@ function lab:pause() end
 
 function lab:resume() end
 
+---All VMs at one moment, with bridges and sub-labs. With a directory (missing or empty), returns its path.
+---@param directory? string
+---@return provium.lab_snapshot|string
+function lab:snapshot(directory) end
+
+---@param snapshot provium.lab_snapshot|string
+---@return provium.lab
+function lab:restore(snapshot) end
+
 ---Reserves memory and CPUs for the whole file, once.
 ---@param amount provium.claim_options
 function lab:claim(amount) end

@@ -193,6 +193,16 @@ function vm:power_button() end
 ---@return provium.vm
 function vm:wakeup() end
 
+---At that path, or in a temporary file that the end of the test file removes.
+---@param path? string
+---@return provium.snapshot
+function vm:snapshot(path) end
+
+---From `created` or `shutdown`: goes on where the snapshot was taken.
+---@param snapshot provium.snapshot|string
+---@return provium.vm
+function vm:restore(snapshot) end
+
 ---@return "created"|"booted"|"paused"|"shutdown"|"dead"
 function vm:state() end
 
