@@ -29,7 +29,7 @@ local function note(text, ...) lines[#lines + 1] = text:format(...) end
 
 local function pss(vm)
     local pipe = io.popen(([[for p in /proc/[0-9]*; do
-        tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q 'provium-%s ' && awk '/^Pss:/ {print $2}' $p/smaps_rollup; done]]):format(vm:name()))
+        tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^[^ ]*qemu-system.* provium-%s ' && awk '/^Pss:/ {print $2}' $p/smaps_rollup; done]]):format(vm:name()))
     local kilobytes = tonumber(pipe:read("l"))
     pipe:close()
     return kilobytes / 1024
