@@ -17,5 +17,6 @@ lua_\name\()_end:
     source lab
     source snapshot
     source framework
+    source fixture
 
     .section .note.GNU-stack, "", @progbits

@@ -239,7 +239,7 @@ static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t dead
 {
     if (vm_restore_run(o->vm, &o->launch.boot, lua_toboolean(L, 2) ? o->mark : NULL, deadline, e) < 0)
         return -1;
-    vm_announce_boot(s, o, "snapshot");
+    vm_announce_boot(s, o, s->from_fixture ? "fixture" : "snapshot");
     launch_done(&o->launch);
     return network_configure_vm(s, o, deadline, e);
 }

@@ -266,14 +266,20 @@ static void blocked_calls_block_nobody(void **state)
     }
     struct guest_command c = GUEST_COMMAND_INIT;
     struct guest_result r;
-    const char *argv[] = {"sleep", "1000", NULL};
+    char copy[2 * PATH_MAX], wait[2 * PATH_MAX]; /* a sleep that nobody else on this machine runs */
+    snprintf(copy, sizeof(copy), "cp /bin/sleep %s/nap", f->directory);
+    r = sh(f, &c, copy);
+    guest_result_done(&r);
+    const char *argv[] = {in_scratch(f, "nap"), "1000", NULL};
     c.argv = argv;
-    assert_error(guest_run(f->guest, &c, &r, deadline_after(50 * NS_PER_MS), &e), ETIMEDOUT,
-                 "run \"sleep\": timed out");
+    c.name = "nap";
+    assert_error(guest_run(f->guest, &c, &r, deadline_after(50 * NS_PER_MS), &e), ETIMEDOUT, "run \"nap\": timed out");
     assert_error(guest_clock_sleep(f->guest, 1000 * NS_PER_S, deadline_after(20 * NS_PER_MS), &e),
                  ETIMEDOUT, "clock: sleep: timed out");
     assert_int_equal(guest_calls_in_flight(f->guest), 0);
-    r = sh(f, &c, "until [ $(ls /proc/*/exe -l 2>/dev/null | grep -c '[s]leep$') = 0 ]; do :; done; echo gone");
+    snprintf(wait, sizeof(wait), "until [ $(ls /proc/*/exe -l 2>/dev/null | grep -c '%s/nap$') = 0 ]; do :; done; echo gone",
+             f->directory);
+    r = sh(f, &c, wait);
     assert_text(&r.out, "gone\n");
     guest_result_done(&r);
 }

@@ -193,12 +193,11 @@ function vm:power_button() end
 ---@return provium.vm
 function vm:wakeup() end
 
----At that path, or in a temporary file that the end of the test file removes.
+---Memory, devices and disks; at `path`, or in a temporary file.
 ---@param path? string
 ---@return provium.snapshot
 function vm:snapshot(path) end
 
----From `created` or `shutdown`: goes on where the snapshot was taken.
 ---@param snapshot provium.snapshot|string
 ---@return provium.vm
 function vm:restore(snapshot) end
