@@ -29,25 +29,27 @@ static bool leads(struct agent *a)
 
 static void lead(struct agent *a);
 
+/* Leads if nobody does, until it loses the lead. */
 static void serve(struct agent *a)
 {
-    for (;;) {
-        if (!a->lead)
-            lead(a);
-        if (a->spares >= KEEP_SPARES)
-            break;
-        a->spares++;
-        pthread_cond_wait(&a->lead_cond, &a->lock);
-        a->spares--;
-    }
-    a->threads--;
-    agent_unlock(a);
+    if (!a->lead)
+        lead(a);
 }
 
+static void wait_for_lead(struct agent *a)
+{
+    a->spares++;
+    pthread_cond_wait(&a->lead_cond, &a->lock);
+    a->spares--;
+}
+
+/* The main thread stays: without it /proc shows a dead process that has no command line and no descriptors. */
 void team_serve(struct agent *a)
 {
-    serve(a);
-    pthread_exit(NULL); /* of the main thread: the process lives as long as any other */
+    for (;;) {
+        serve(a);
+        wait_for_lead(a);
+    }
 }
 
 static void *serve_as_spare(void *arg)
@@ -55,7 +57,10 @@ static void *serve_as_spare(void *arg)
     struct agent *a = arg;
     agent_lock(a);
     a->starting--;
-    serve(a);
+    for (serve(a); a->spares < KEEP_SPARES; serve(a))
+        wait_for_lead(a);
+    a->threads--;
+    agent_unlock(a);
     return NULL;
 }
 
