@@ -27,6 +27,11 @@ static const char *const group_titles[] = {
     [GROUP_GENERAL] = "General",
 };
 
+const char *help_group_title(enum option_group group)
+{
+    return group_titles[group];
+}
+
 static void print_row(FILE *out, const struct option_row *row)
 {
     char letter[] = {'-', row->letter, ',', ' ', '\0'};

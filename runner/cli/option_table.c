@@ -11,6 +11,7 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 #define SELECT       (VERB_RUN | VERB_LIST)
 #define REPORT       (VERB_RUN | VERB_MERGE)
 #define LAUNCH       (VERB_RUN | VERB_PREPARE)
+#define KERNEL       (LAUNCH | VERB_INIT)
 #define MACHINE      (VERB_RUN | VERB_DOCTOR)
 
 /* clang-format off */
@@ -39,9 +40,11 @@ const struct option_row option_rows[] = {
      "durations to balance shards by; a run updates them", NULL},
     {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
      "another order, of files (default), of tests in their file, or both", shuffle_words},
+    {"watch", 0, OPTION_FLAG, FIELD(watch), NULL, GROUP_SELECTION, VERB_RUN,
+     "then wait, and run again what a change concerns; Ctrl-C leaves", NULL},
     {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,
      "merge also when a shard is missing", NULL},
-    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_LSP,
+    {"force", 0, OPTION_FLAG, FIELD(force), NULL, GROUP_GENERAL, VERB_LSP | VERB_INIT,
      "replace files that exist", NULL},
     {"repeat", 0, OPTION_COUNT, FIELD(repeat), "N", GROUP_SELECTION, VERB_RUN,
      "run each file N times", NULL},
@@ -58,15 +61,17 @@ const struct option_row option_rows[] = {
      "multiplies the CPUs, 0.5 to 8.0 (default 1.0)", NULL},
     {"timeout", 0, OPTION_DURATION, FIELD(timeout_ns), "DUR", GROUP_RESOURCES, VERB_RUN,
      "limit per file, 0 for none (default 300s)", NULL},
+    {"backfill", 0, OPTION_FLAG, FIELD(backfill), NULL, GROUP_RESOURCES, VERB_RUN,
+     "let files that fit pass one that waits for memory, for 30 s at most", NULL},
     {"fail-fast", 0, OPTION_FLAG, FIELD(fail_fast), NULL, GROUP_RESOURCES, VERB_RUN,
      "start no further file after the first failed one", NULL},
     {"retries", 0, OPTION_NUMBER, FIELD(retries), "N", GROUP_RESOURCES, VERB_RUN,
      "run a file that did not pass up to N times more (default 0)", NULL},
     {"psi-threshold", 0, OPTION_PERCENT, FIELD(psi_threshold), "PCT", GROUP_RESOURCES, VERB_RUN,
      "start no file at that CPU pressure, 0 for never mind (default 50, TCG 0)", NULL},
-    {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
+    {"kernel", 0, OPTION_TEXTS, FIELD(kernels), "[PROFILE=]FILE", GROUP_RESOURCES, KERNEL,
      "another kernel for a profile, for this run", NULL},
-    {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, LAUNCH,
+    {"initrd", 0, OPTION_TEXTS, FIELD(initrds), "[PROFILE=]FILE", GROUP_RESOURCES, KERNEL,
      "another initrd for a profile, for this run", NULL},
     {"append", 0, OPTION_TEXTS, FIELD(appends), "[PROFILE=]STR", GROUP_RESOURCES, LAUNCH,
      "more kernel command line for a profile", NULL},
@@ -78,6 +83,8 @@ const struct option_row option_rows[] = {
      "namespaces around the run (default: the config's)", sandbox_words},
     {"no-build", 0, OPTION_FLAG, FIELD(no_build), NULL, GROUP_RESOURCES, LAUNCH,
      "run no build commands of profiles", NULL},
+    {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,
+     "leave the merging of equal pages (KSM) as it is", NULL},
     {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN,
      "skip the checks before the run", NULL},
 
@@ -103,6 +110,8 @@ const struct option_row option_rows[] = {
      "the event stream on stdout", NULL},
     {"events-socket", 0, OPTION_TEXT, FIELD(events_socket), "PATH", GROUP_OUTPUT, VERB_RUN,
      "the event stream for whoever connects to PATH", NULL},
+    {"coverage", 0, OPTION_FLAG, FIELD(coverage), NULL, GROUP_OUTPUT, VERB_RUN,
+     "afterwards the report of provium-coverage", NULL},
     {"color", 0, OPTION_WORD, FIELD(color), "auto|always|never", GROUP_OUTPUT, REPORT,
      "colour the text (default: on a terminal, unless NO_COLOR)", color_words},
     {"no-progress", 0, OPTION_FLAG, FIELD(no_progress), NULL, GROUP_OUTPUT, VERB_RUN,

@@ -24,7 +24,7 @@ struct options {
     bool include_slow;
     struct strv tags, no_tags, tag_meta, no_tag_meta; /* the last two are "K=V" */
     char *since, *durations;
-    bool rerun_failed, allow_missing, force;
+    bool rerun_failed, allow_missing, watch, force;
     struct shard {
         unsigned index, count; /* index from 1 */
     } shard;
@@ -39,14 +39,14 @@ struct options {
     double cpu_overcommit;
     double psi_threshold; /* percent, 0 disables; -1: not given */
     int64_t timeout_ns; /* 0 disables */
-    bool fail_fast, no_preflight, no_build;
+    bool fail_fast, backfill, no_preflight, no_build, no_ksm;
     struct strv kernels, initrds, appends; /* "[PROFILE=]VALUE" */
     char *qemu;
     int accel;   /* enum accel_choice or -1 */
     int sandbox; /* enum sandbox_choice or -1 */
 
     /* Output. */
-    bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress;
+    bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
     char *junit, *html, *save_events, *events_socket; /* NULL: not given */
     int color; /* enum color_choice */
     bool help, version;

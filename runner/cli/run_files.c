@@ -20,6 +20,17 @@
 
 #define PSI_THRESHOLD_DEFAULT 50
 
+struct run_session {
+    const struct options *options;
+    const struct environment *env;
+    struct loop *loop;
+    struct event_stream_settings sinks;
+    struct event_stream *stream;
+    int broker;      /* of uplinks; -1: none */
+    struct run *run; /* in progress, or NULL */
+    bool failed;     /* a sink ended early */
+};
+
 struct run {
     const struct options *options;
     const struct selection *selection;
@@ -84,10 +95,14 @@ static void emit_discovered(struct run *run)
 {
     for (size_t i = 0; i < run->selection->count; i++) {
         _cleanup_payload_ struct payload p = PAYLOAD_INIT;
-        payload_add_text(&p, "path", run->selection->files[i].label);
-        payload_add_strings(&p, "fixture_refs", &STRV_INIT);
-        payload_add_nil(&p, "declared_claim");
-        payload_add_uint(&p, "repeat", run->selection->files[i].repeat);
+        const struct dispatch_file *file = &run->selection->files[i];
+        payload_add_text(&p, "path", file->label);
+        payload_add_strings(&p, "fixture_refs", &file->fixture_refs);
+        if (file->declares_claim)
+            payload_add_amount(&p, "declared_claim", file->claim.memory_bytes, file->claim.cpus);
+        else
+            payload_add_nil(&p, "declared_claim");
+        payload_add_uint(&p, "repeat", file->repeat);
         event_stream_emit(run->stream, 0, "file_discovered", &p);
     }
 }
@@ -110,21 +125,21 @@ static void emit_completed(struct run *run, const struct run_totals *t, int exit
 
 static void on_event(const struct event *ev, void *arg)
 {
-    struct run *run = arg;
-    if (run->options->html)
+    struct run *run = ((struct run_session *)arg)->run;
+    if (run && run->options->html)
         run_record_take(&run->output.record, ev);
-    if (run->progress)
+    if (run && run->progress)
         progress_take(run->progress, ev);
 }
 
 /* A reader of standard output may go whenever it wants; what a file cannot take is missing. */
 static void on_lost(const struct err *e, void *arg)
 {
-    struct run *run = arg;
-    progress_erase(run->progress);
+    struct run_session *session = arg;
+    progress_erase(session->run ? session->run->progress : NULL);
     say_warning("%s", err_message(e));
     if (e->code != EPIPE)
-        run->output.failed = true;
+        session->failed = true;
 }
 
 /* ------------------------------------------------------------------------------------------------- the run */
@@ -143,15 +158,6 @@ static void on_stderr(const char *text, size_t n, void *arg)
     struct run *run = arg;
     progress_erase(run->progress);
     write_full(STDERR_FILENO, text, n);
-}
-
-static int exit_code_of(const struct run *run, const struct run_totals *totals, int signal_number)
-{
-    if (signal_number)
-        return 128 + signal_number;
-    if (run->output.failed)
-        return EXIT_USAGE;
-    return totals->files_bad ? EXIT_TESTS_FAILED : 0;
 }
 
 static int dispatch(struct run *run, const struct worker_run *worker, int broker, struct run_totals *totals)
@@ -173,6 +179,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
         .timeout_ns = options->timeout_ns,
         .psi_threshold = psi_threshold(options, worker->kvm),
         .fail_fast = options->fail_fast,
+        .backfill = options->backfill,
         .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
         .broker = broker,
@@ -183,47 +190,88 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
     return dispatcher_run(&settings, totals);
 }
 
-int run_files(const struct options *options, const struct environment *env, const struct selection *selection,
-              const struct worker_run *worker, int broker)
+static int exit_code_of(const struct run_session *session, const struct run_totals *totals, int signal_number)
 {
-    _cleanup_err_ struct err e = ERR_INIT;
-    struct run run = {.options = options, .selection = selection, .budget = pool_budget(options)};
-    const struct event_stream_settings sinks = {
+    if (signal_number)
+        return 128 + signal_number;
+    if (session->failed || session->run->output.failed)
+        return EXIT_USAGE;
+    return totals->files_bad ? EXIT_TESTS_FAILED : 0;
+}
+
+int run_session_run(struct run_session *session, const struct selection *selection, const struct worker_run *worker,
+                    int *ret_signal)
+{
+    const struct options *options = session->options;
+    struct run run = {.options = options,
+                      .selection = selection,
+                      .budget = pool_budget(options),
+                      .loop = session->loop,
+                      .stream = session->stream};
+    struct run_totals totals;
+    session->run = &run;
+    run.jobs = options->jobs ? options->jobs : (unsigned)run.budget.cpus;
+    if (progress_is_wanted(options))
+        run.progress = progress_new(run.loop, selection, run.jobs);
+    run.history = history_new();
+    output_begin(&run.output, options, worker->seed, xstrdup(selection->shard), xstrdup(selection->input_hash),
+                 selection->count);
+    emit_started(&run);
+    emit_discovered(&run);
+    *ret_signal = dispatch(&run, worker, session->broker, &totals);
+    progress_free(run.progress);
+    run.progress = NULL;
+    output_end(&run.output, &totals, *ret_signal);
+    history_save(run.history, session->env, options->durations);
+    if (totals.files_bad || options->seed_given || options->shuffle >= 0)
+        say_note("seed %llu", (unsigned long long)worker->seed);
+    int code = exit_code_of(session, &totals, *ret_signal);
+    emit_completed(&run, &totals, code, *ret_signal);
+    session->run = NULL;
+    history_free(run.history);
+    output_done(&run.output);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------------------------- sessions */
+
+struct run_session *run_session_new(const struct options *options, const struct environment *env, int broker, struct err *e)
+{
+    struct run_session *s = xnew0(struct run_session);
+    *s = (struct run_session){.options = options, .env = env, .broker = broker, .loop = loop_new()};
+    s->sinks = (struct event_stream_settings){
         .save_path = options->save_events,
         .to_stdout = options->events_stdout,
         .socket_path = options->events_socket,
         .temporary_dir = env->temporary_dir,
         .on_lost = on_lost,
         .on_event = on_event,
-        .arg = &run,
+        .arg = s,
     };
-    _cleanup_(loop_freep) struct loop *loop = run.loop = loop_new();
-    run.stream = event_stream_new(loop, &sinks, &e);
-    if (!run.stream) {
-        say_error(&e);
-        return EXIT_USAGE;
-    }
-    struct run_totals totals;
-    run.jobs = options->jobs ? options->jobs : (unsigned)run.budget.cpus;
-    if (progress_is_wanted(options))
-        run.progress = progress_new(loop, selection, run.jobs);
-    run.history = history_new();
-    output_begin(&run.output, options, worker->seed, xstrdup(selection->shard), xstrdup(selection->input_hash),
-                 selection->count);
-    emit_started(&run);
-    emit_discovered(&run);
-    int signal_number = dispatch(&run, worker, broker, &totals);
-    progress_free(run.progress);
-    run.progress = NULL;
-    output_end(&run.output, &totals, signal_number);
-    history_save(run.history, env, options->durations);
-    if (totals.files_bad || options->seed_given || options->shuffle >= 0)
-        say_note("seed %llu", (unsigned long long)worker->seed);
-    int code = exit_code_of(&run, &totals, signal_number);
-    emit_completed(&run, &totals, code, signal_number);
-    event_stream_free(run.stream);
-    code = exit_code_of(&run, &totals, signal_number);
-    history_free(run.history);
-    output_done(&run.output);
+    s->stream = event_stream_new(s->loop, &s->sinks, e);
+    if (s->stream)
+        return s;
+    loop_free(s->loop);
+    free(s);
+    return NULL;
+}
+
+struct loop *run_session_loop(struct run_session *s)
+{
+    return s->loop;
+}
+
+int run_session_restart(struct run_session *s, struct err *e)
+{
+    return event_stream_restart(s->stream, e);
+}
+
+int run_session_end(struct run_session *s, int code)
+{
+    event_stream_free(s->stream);
+    loop_free(s->loop);
+    if (s->failed && code <= EXIT_TESTS_FAILED)
+        code = EXIT_USAGE;
+    free(s);
     return code;
 }

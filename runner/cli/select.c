@@ -7,10 +7,14 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "cli/history.h"
 #include "cli/say.h"
 #include "cli/setup.h"
+#include "fixture/scan.h"
 #include "initrd/hash.h"
+
+#define SOURCE_MAX ((size_t)64 << 20)
 
 /* ------------------------------------------------------------------------------------------------- dropping */
 
@@ -180,7 +184,7 @@ static void repeat(struct selection *s, unsigned times)
             strv_addf(&s->labels, "%s#%u", path, round);
         else
             strv_add(&s->labels, path);
-        s->files[i] = (struct dispatch_file){path, s->labels.items[i], round};
+        s->files[i] = (struct dispatch_file){.path = path, .label = s->labels.items[i], .repeat = round};
     }
 }
 
@@ -190,7 +194,7 @@ int select_files(const struct options *options, const struct environment *env, c
     _cleanup_(selection_done) struct selection s = {0};
     if (setup_files(options, config, &s.found, e) < 0)
         return -1;
-    if (options->rerun_failed)
+    if (options->rerun_failed && !options->watch)
         select_failed(&s.found, env);
     if (options->since && select_since(&s.found, options->since, e) < 0)
         return -1;
@@ -204,9 +208,29 @@ int select_files(const struct options *options, const struct environment *env, c
     return 0;
 }
 
+void selection_scan(struct selection *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        struct dispatch_file *file = &s->files[i];
+        _cleanup_buf_ struct buf text = BUF_INIT(SOURCE_MAX);
+        struct lua_uses uses;
+        if (file_read(file->path, &text, NULL) < 0)
+            continue; /* its run will say what is wrong */
+        lua_scan((const char *)buf_head(&text), text.len, &uses);
+        for (size_t j = 0; j < uses.count; j++)
+            if (uses.items[j].kind == LUA_USE_FIXTURE)
+                strv_add(&file->fixture_refs, uses.items[j].name);
+        file->declares_claim = uses.claims;
+        file->claim = (struct amount){.memory_bytes = uses.claim_memory, .cpus = uses.claim_cpus};
+        lua_uses_done(&uses);
+    }
+}
+
 void selection_done(struct selection *s)
 {
     discovery_done(&s->found);
+    for (size_t i = 0; i < s->count; i++)
+        strv_done(&s->files[i].fixture_refs);
     free(s->files);
     strv_done(&s->labels);
     durations_free(s->durations);

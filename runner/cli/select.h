@@ -19,4 +19,6 @@ struct selection {
 /* `seed` is that of --shuffle. Says notices about empty results. */
 int select_files(const struct options *options, const struct environment *env, const struct config *config,
                  uint64_t seed, struct selection *ret, struct err *e);
+/* Looks into the files for what the dispatcher wants to know before they run. */
+void selection_scan(struct selection *s);
 void selection_done(struct selection *s);

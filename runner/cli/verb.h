@@ -8,13 +8,16 @@
 #define EXIT_TESTS_FAILED 1
 #define EXIT_USAGE        2
 
-#define VERB_RUN     (1u << 0)
-#define VERB_LIST    (1u << 1)
-#define VERB_DOCTOR  (1u << 2)
-#define VERB_PREPARE (1u << 3)
-#define VERB_MERGE   (1u << 4)
-#define VERB_LSP     (1u << 5)
-#define VERB_ALL     (~0u)
+#define VERB_RUN        (1u << 0)
+#define VERB_LIST       (1u << 1)
+#define VERB_DOCTOR     (1u << 2)
+#define VERB_PREPARE    (1u << 3)
+#define VERB_MERGE      (1u << 4)
+#define VERB_LSP        (1u << 5)
+#define VERB_INIT       (1u << 6)
+#define VERB_COMPLETION (1u << 7)
+#define VERB_MAN        (1u << 8)
+#define VERB_ALL        (~0u)
 
 struct verb {
     const char *name;     /* NULL: the run of tests, which has no name */
@@ -38,3 +41,6 @@ int verb_lsp_setup(const struct options *options);
 int verb_doctor(const struct options *options);
 int verb_merge(const struct options *options);
 int verb_prepare(const struct options *options);
+int verb_init(const struct options *options);
+int verb_completion(const struct options *options);
+int verb_man(const struct options *options);

@@ -8,11 +8,15 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "cli/coverage_step.h"
+#include "cli/ksm.h"
+#include "cli/output.h"
 #include "cli/preflight.h"
 #include "cli/run_files.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
+#include "cli/watch.h"
 #include "initrd/merge.h"
 #include "ns/sandbox.h"
 #include "uplink/broker.h"
@@ -84,36 +88,88 @@ static char *make_run_id(void)
     return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
 }
 
-int verb_run(const struct options *options)
+/* What all runs of this process share. */
+struct running {
+    const struct options *options;
+    const struct environment *env;
+    struct run_session *session;
+    const struct coverage_step *coverage;
+    bool kvm;
+    char *accel_note;
+};
+
+static int run_once(const struct config *config, const struct selection *selection, int *ret_signal, void *arg)
+{
+    const struct running *running = arg;
+    _cleanup_free_ char *run_id = make_run_id();
+    struct worker_run worker = {
+        .roots = selection->found.roots,
+        .kvm = running->kvm,
+        .accel_note = running->accel_note ? running->accel_note : (char[]){""},
+        .run_id = run_id,
+        .seed = running->options->seed,
+    };
+    (void)config;
+    initrd_cache_sweep(running->env->scratch_root);
+    int code = run_session_run(running->session, selection, &worker, ret_signal);
+    int out = output_owns_stdout(running->options) ? STDERR_FILENO : STDOUT_FILENO;
+    if (running->coverage->path && !coverage_step_report(running->coverage, out) && !code)
+        code = EXIT_TESTS_FAILED;
+    return code;
+}
+
+/* Behind the checks: chooses the accelerator, enters the sandbox and runs. */
+static int run_selection(const struct options *options, const struct environment *env, const struct config *config,
+                         const struct selection *selection, const struct coverage_step *coverage)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    struct running running = {.options = options, .env = env, .coverage = coverage};
+    bool guests = selection->count || options->watch;
+    int signal_number, code = EXIT_USAGE;
+    if (guests && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
+        say_note("KSM merges equal pages of guests now (--no-ksm leaves it alone)");
+    running.kvm = guests && choose_kvm(options, config, env, &running.accel_note);
+    int broker = guests ? start_broker() : -1;
+    if (!guests || enter_sandbox(config->sandbox, options->quiet) == 0) {
+        running.session = run_session_new(options, env, broker, &e);
+        if (!running.session)
+            say_error(&e);
+        else if (options->watch)
+            code = run_session_end(running.session, watch(options, env, running.session, run_once, &running));
+        else
+            code = run_session_end(running.session, run_once(config, selection, &signal_number, &running));
+    }
+    free(running.accel_note);
+    return code;
+}
+
+int verb_run(const struct options *given)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_(selection_done) struct selection selection = {0};
-    _cleanup_(environment_freep) struct environment *env = setup_environment(options);
-    _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
-    uint64_t seed = choose_seed(options);
-    if (!config || select_files(options, env, config, seed, &selection, &e) < 0) {
+    _cleanup_(environment_freep) struct environment *env = setup_environment(given);
+    _cleanup_(config_freep) struct config *config = setup_config(given, env, &e);
+    struct options options = *given; /* with what was left open */
+    struct coverage_step coverage;
+    options.seed = choose_seed(given);
+    if (!config || select_files(&options, env, config, options.seed, &selection, &e) < 0) {
         say_error(&e);
         return EXIT_USAGE;
     }
-    if (!config->file && !options->quiet)
+    if (!config->file && !options.quiet)
         say_note("no provium.toml here: using the built-in profile `%s`", DEFAULT_PROFILE);
     if (!selection.count)
         say_note("no test files found");
-    else if (!options->no_preflight && preflight(config, env) < 0)
+    selection_scan(&selection);
+    if ((selection.count || options.watch) && !options.no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;
-    _cleanup_free_ char *accel_note = NULL;
-    bool kvm = selection.count && choose_kvm(options, config, env, &accel_note);
-    int broker = selection.count ? start_broker() : -1;
-    if (selection.count && enter_sandbox(config->sandbox, options->quiet) < 0)
+    if (coverage_step_begin(&coverage, &options, env, &e) < 0) {
+        say_error(&e);
         return EXIT_USAGE;
-    initrd_cache_sweep(env->scratch_root);
-    _cleanup_free_ char *run_id = make_run_id();
-    struct worker_run worker = {
-        .roots = selection.found.roots,
-        .kvm = kvm,
-        .accel_note = accel_note ? accel_note : (char[]){""},
-        .run_id = run_id,
-        .seed = seed,
-    };
-    return run_files(options, env, &selection, &worker, broker);
+    }
+    if (coverage.path)
+        options.save_events = coverage.path;
+    int code = run_selection(&options, env, config, &selection, &coverage);
+    coverage_step_end(&coverage);
+    return code;
 }

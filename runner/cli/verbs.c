@@ -14,6 +14,9 @@ const struct verb verbs[] = {
      verb_lsp_setup},
     {"prepare", VERB_PREPARE, "[PROFILE]", 1, "build and check profiles without booting them",
      verb_prepare},
+    {"init", VERB_INIT, "[DIR]", 1, "write a first configuration, test and fixture", verb_init},
+    {"completion", VERB_COMPLETION, "bash|zsh|fish", 1, "print a completion script for a shell", verb_completion},
+    {"man", VERB_MAN, "", 0, "print the manual page", verb_man},
 };
 const size_t verb_count = ARRAY_SIZE(verbs);
 

@@ -77,6 +77,20 @@ static void take_completed(struct replay *r, const struct event *ev)
         r->record.signal_number = (int)r->exit_code - 128;
 }
 
+/* Kinds that no report needs, or that only some do; those of another protocol version are skipped and counted. */
+static bool is_known(const struct event *ev)
+{
+    static const char *const kinds[] = {
+        "file_discovered",       "file_blocked",        "file_dispatched",    "file_completed",  "test_started",
+        "test_skipped",          "test_passed",         "test_failed",        "vm_spawned",      "vm_shutdown",
+        "pool_state",            "claim_acquired",      "claim_released",     "run_started",     "run_completed",
+        "fixture_build_started", "fixture_build_done",  "fixture_cache_hit",  "fixture_build_waiting"};
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if (event_is(ev, kinds[i]))
+            return true;
+    return false;
+}
+
 static void take(struct replay *r, const struct event *ev)
 {
     struct bytes path;
@@ -100,6 +114,7 @@ static void take(struct replay *r, const struct event *ev)
             file_result_take(r->open[at], ev);
     } else {
         run_record_take(&r->record, ev);
+        r->unknown += !is_known(ev);
     }
     if (ev->ts > r->record.started + r->record.totals.duration_ns && !r->completed)
         r->record.totals.duration_ns = ev->ts - r->record.started;
@@ -133,30 +148,47 @@ static void count(struct replay *r)
     }
 }
 
+int replay_feed(struct replay *r, struct buf *in, struct err *e)
+{
+    struct event ev;
+    int found;
+    while ((found = event_next(in, &ev, e)) > 0) {
+        take(r, &ev);
+        r->last_ts = ev.ts;
+        r->frames++;
+        r->bytes += ev.frame.len;
+        bool over = event_is(&ev, "run_completed");
+        buf_consume(in, ev.frame.len);
+        if (over)
+            return 1;
+    }
+    return found;
+}
+
+void replay_end(struct replay *r, bool cut)
+{
+    r->cut = cut;
+    close_rest(r, r->last_ts);
+    count(r);
+    if (!r->record.shard)
+        r->record.shard = xstrdup("");
+    if (!r->record.input_hash)
+        r->record.input_hash = xstrdup("");
+}
+
 int replay_read(struct buf *in, struct replay *ret, struct err *e)
 {
     struct replay r = {0};
-    struct event ev;
     int found;
-    int64_t last = 0;
-    while ((found = event_next(in, &ev, e)) > 0) {
-        take(&r, &ev);
-        last = ev.ts;
-        r.frames++;
-        r.bytes += ev.frame.len;
-        buf_consume(in, ev.frame.len);
-    }
+    do
+        found = replay_feed(&r, in, e);
+    while (found > 0);
     if (!r.frames) {
         replay_done(&r);
         return err_set(e, EINVAL, "no event stream: it does not begin with a whole frame");
     }
-    r.cut = found < 0 || in->len;
-    close_rest(&r, last);
-    count(&r);
-    if (!r.record.shard)
-        r.record.shard = xstrdup("");
-    if (!r.record.input_hash)
-        r.record.input_hash = xstrdup("");
+    err_clear(e);
+    replay_end(&r, found < 0 || in->len);
     *ret = r;
     return 0;
 }

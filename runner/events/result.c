@@ -12,6 +12,7 @@ struct file_result *file_result_new(const char *path)
     struct file_result *r = xnew0(struct file_result);
     r->path = xstrdup(path);
     r->attempt = r->repeat = 1;
+    r->running_meta = BUF_INIT(META_MAX);
     return r;
 }
 
@@ -51,6 +52,7 @@ void file_result_free(struct file_result *r)
     free(r->detail);
     free(r->stderr_tail);
     free(r->running);
+    buf_done(&r->running_meta);
     forget_plan(r);
     free(r);
 }
@@ -69,6 +71,16 @@ static struct test_result *add_test(struct file_result *r, enum test_status stat
     free(r->running);
     r->running = NULL;
     return t;
+}
+
+static void take_start(struct file_result *r, const struct event *ev)
+{
+    struct bytes meta;
+    free(r->running);
+    r->running = payload_string(ev->payload, "name");
+    buf_clear(&r->running_meta);
+    if (payload_value(ev->payload, "meta", &meta))
+        buf_append(&r->running_meta, meta.data, meta.len);
 }
 
 static void take_outcome(struct file_result *r, const struct event *ev, enum test_status status)
@@ -148,9 +160,12 @@ void file_result_take(struct file_result *r, const struct event *ev)
         r->chunk_error = payload_string(ev->payload, "message");
     } else if (event_is(ev, "worker_timed_out")) {
         r->status = FILE_TIMED_OUT;
+    } else if (event_is(ev, "worker_interrupted")) {
+        r->status = FILE_FAILED;
+        free(r->detail);
+        r->detail = payload_string(ev->payload, "message");
     } else if (event_is(ev, "test_started")) {
-        free(r->running);
-        r->running = payload_string(ev->payload, "name");
+        take_start(r, ev);
     } else if (event_is(ev, "test_passed")) {
         take_outcome(r, ev, TEST_PASSED);
     } else if (event_is(ev, "test_failed")) {

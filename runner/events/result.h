@@ -47,6 +47,7 @@ struct file_result {
     struct planned_test *planned; /* until it is settled */
     size_t planned_count;
     char *running; /* the test begun and not ended, or NULL */
+    struct buf running_meta; /* its packed map */
 };
 
 struct run_totals {

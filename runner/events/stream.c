@@ -41,7 +41,7 @@ struct event_stream {
     struct loop *loop;
     const struct event_stream_settings *settings;
     int file_fd, spool_fd, socket_fd;
-    int64_t spool_size;
+    int64_t begin, spool_size; /* begin: where the newest run does */
     struct source *accept_source;
     struct follower *followers;
     struct buf frame;
@@ -154,8 +154,8 @@ static int add_follower(struct event_stream *s, int fd, const char *name, bool c
     if (make_spool(s, e) < 0)
         return -1;
     struct follower *f = xnew0(struct follower);
-    *f = (struct follower){.next = s->followers, .stream = s, .name = name, .fd = fd, .client = client};
-    f->least_lag = s->spool_size;
+    *f = (struct follower){.next = s->followers, .stream = s, .name = name, .fd = fd, .client = client, .at = s->begin};
+    f->least_lag = s->spool_size - s->begin;
     s->followers = f;
     pump(f);
     return 0;
@@ -241,6 +241,18 @@ struct event_stream *event_stream_new(struct loop *loop, const struct event_stre
     if (settings->socket_path && open_socket(s, e) < 0)
         return NULL;
     return steal_ptr(s);
+}
+
+int event_stream_restart(struct event_stream *s, struct err *e)
+{
+    int64_t taken = s->begin = s->spool_size;
+    if (s->file_fd >= 0 && (ftruncate(s->file_fd, 0) < 0 || lseek(s->file_fd, 0, SEEK_SET) < 0))
+        return err_errno(e, "--save-events");
+    for (const struct follower *f = s->followers; f; f = f->next)
+        taken = f->at < taken ? f->at : taken;
+    if (taken) /* where that is not possible, the spool only stays larger */
+        (void)!fallocate(s->spool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, taken);
+    return 0;
 }
 
 static void append_spool(struct event_stream *s)

@@ -25,6 +25,8 @@ struct event_stream_settings {
 
 /* Creates the file and the socket. `settings` is borrowed. */
 struct event_stream *event_stream_new(struct loop *loop, const struct event_stream_settings *settings, struct err *e);
+/* A further run: the file begins anew, and so do readers that come later; others go on. */
+int event_stream_restart(struct event_stream *s, struct err *e);
 /* Gives readers some seconds to take what is left, then closes; removes the socket. */
 void event_stream_free(struct event_stream *s);
 DEFINE_CLEANUP(struct event_stream, event_stream_free)

@@ -209,7 +209,7 @@ void announce_unstarted(struct dispatcher *d, const struct work *work, struct fi
 
 void announce_pool(struct dispatcher *d)
 {
-    size_t vms = 0, queued = d->settings->file_count - d->next_file;
+    size_t vms = 0, queued = d->settings->file_count - d->begun_count;
     for (const struct job *j = d->jobs; j; j = j->next)
         for (const struct live_vm *vm = j->vms; vm; vm = vm->next)
             vms++;

@@ -33,7 +33,9 @@ struct job {
     struct buf input, stderr_tail;
     struct source *link_source, *stderr_source, *child_source, *kill_timer;
     struct amount held, wanted, claimed;
+    struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
     bool waiting, wants_claim, has_claim, done;
+    bool waits_for_build; /* of a fixture, by another running file */
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
     struct live_vm *vms;
@@ -45,11 +47,14 @@ struct dispatcher {
     struct pool pool;
     struct job *jobs;
     unsigned running;
-    size_t next_file;
+    bool *begun;      /* per file */
+    size_t next_file; /* the first that has not begun */
+    size_t begun_count;
     size_t started; /* attempts of files so far */
     struct work *again; /* to be retried, before any new file */
     const struct dispatch_file *blocked;
     const char *blocked_why; /* why `blocked` waits, as last announced */
+    int64_t passed_since;    /* since when later files pass the blocked one, monotonic; 0: none has */
     double psi;
     bool stop; /* dispatch nothing more */
     bool over; /* nothing runs and nothing will */
@@ -69,12 +74,18 @@ void work_free(struct work *w);
 
 /* job.c: takes over `work` on success; `held` is of the pool. */
 int job_start(struct dispatcher *d, struct work *work, struct amount held, struct err *e);
+/* It waits for the pool or for another file's build: its clock stands still. */
+void job_begin_wait(struct job *job);
+void job_end_wait(struct job *job);
 void job_kill(struct job *job, int number);
 bool job_may_retry(const struct job *job);
 
 /* lend.c: a pool_acquire or pool_release; all that wait and can be served now. */
 void lend_take_request(struct job *job, const struct event *ev);
+/* A fixture_build_waiting: until the job's next event it waits for the file that builds. */
+void lend_wait_for_build(struct job *job, const struct event *ev);
 void lend_serve_waiting(struct dispatcher *d);
+bool lend_someone_waits(const struct dispatcher *d);
 
 /* announce.c */
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why);

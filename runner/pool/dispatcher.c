@@ -1,5 +1,6 @@
 /* Files start in the given order, each when there is a place and memory for it; the first that does not fit holds back
- * those behind it. Retries go before new files, requests of running files before both.
+ * those behind it, or with --backfill lets those pass that fit, for PASS_NS at most. Retries go before new files, requests
+ * of running files before both.
  *
  * The dispatcher is the reaper of all orphans of the run (pid 1 of the sandbox, or child subreaper). The first signal
  * stops it starting files and ends those that run, at most STOP_GRACE_NS later; a second one kills them at once. */
@@ -19,6 +20,7 @@
 #include "pool/dispatch.h"
 
 #define STOP_GRACE_NS (5 * NS_PER_S)
+#define PASS_NS       (30 * NS_PER_S)
 /* Signals nearer than this are one: timeout(1) and terminals may send to the process and to its group. */
 #define SAME_SIGNAL_NS (200 * NS_PER_MS)
 
@@ -79,42 +81,101 @@ static const struct dispatch_file *next_file(const struct dispatcher *d)
     return d->next_file < d->settings->file_count ? &d->settings->files[d->next_file] : NULL;
 }
 
+static struct work *take_file(struct dispatcher *d, size_t index)
+{
+    d->begun[index] = true;
+    d->begun_count++;
+    while (d->next_file < d->settings->file_count && d->begun[d->next_file])
+        d->next_file++;
+    return work_new(&d->settings->files[index]);
+}
+
 static struct work *take_next(struct dispatcher *d)
 {
     struct work *work = d->again;
+    d->passed_since = 0;
     if (!work)
-        return work_new(&d->settings->files[d->next_file++]);
+        return take_file(d, d->next_file);
     d->again = work->next;
     work->next = NULL;
     return work;
 }
 
-static void fail_unstarted(struct dispatcher *d, struct work *work, const struct err *e)
+static void fail_unstarted(struct dispatcher *d, struct work *work, enum file_status status, const struct err *e)
 {
     struct file_result *r = file_result_new(work->file->label);
-    r->status = FILE_CRASHED;
+    r->status = status;
     r->attempt = work->attempt;
     r->source = xstrdup(work->file->path);
     r->repeat = work->file->repeat;
-    r->detail = xstrdup(err_message(e));
+    char **where = status == FILE_CRASHED ? &r->detail : &r->chunk_error;
+    *where = e->hint ? xasprintf("%s; %s", err_message(e), e->hint) : xstrdup(err_message(e));
     announce_unstarted(d, work, r);
     work_free(work);
     dispatcher_deliver(d, r);
 }
 
-/* Takes a file's overhead from the pool, or says why it has to wait. */
-static const char *reserve(struct dispatcher *d, struct amount *overhead)
+/* What a file needs to start: its overhead and the claim that it declares. */
+static struct amount reservation(const struct dispatch_file *file)
+{
+    struct amount a = {.memory_bytes = POOL_FILE_OVERHEAD};
+    if (file->declares_claim) {
+        a.memory_bytes += file->claim.memory_bytes;
+        a.cpus = file->claim.cpus;
+    }
+    return a;
+}
+
+static bool fits_empty_pool(const struct dispatcher *d, const struct dispatch_file *file, struct err *e)
+{
+    const struct amount needed = reservation(file), *total = &d->pool.total;
+    if (needed.memory_bytes >= file->claim.memory_bytes && needed.memory_bytes <= total->memory_bytes &&
+        needed.cpus <= total->cpus)
+        return true;
+    err_set(e, 0, "its claim of %llu MiB and %llu vCPUs, with %llu MiB for the file itself, is more than the whole pool of "
+                  "%llu MiB and %llu vCPUs",
+            (unsigned long long)file->claim.memory_bytes >> 20, (unsigned long long)file->claim.cpus,
+            (unsigned long long)POOL_FILE_OVERHEAD >> 20, (unsigned long long)total->memory_bytes >> 20,
+            (unsigned long long)total->cpus);
+    err_hint(e, "raise --mem or --cpus, or lower provium:claim");
+    return false;
+}
+
+/* Takes what a file needs from the pool, or says why it has to wait. */
+static const char *reserve(struct dispatcher *d, const struct dispatch_file *file)
 {
     if (d->running >= d->settings->jobs)
         return "jobs";
     if (d->running && d->settings->psi_threshold > 0 && d->psi >= d->settings->psi_threshold)
         return "psi_pressure";
-    if (pool_take(&d->pool, *overhead))
-        return NULL;
-    if (d->running)
-        return "pool_full";
-    *overhead = (struct amount){0}; /* a pool too small for any file still runs one at a time */
-    return NULL;
+    return !lend_someone_waits(d) && pool_take(&d->pool, reservation(file)) ? NULL : "pool_full";
+}
+
+/* A file for which everything is reserved. */
+static void start(struct dispatcher *d, struct work *work)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    struct amount held = reservation(work->file);
+    if (job_start(d, work, held, &e) == 0)
+        return;
+    pool_give_back(&d->pool, held);
+    fail_unstarted(d, work, FILE_CRASHED, &e);
+}
+
+/* Starts what fits of the files behind the blocked one. */
+static void backfill(struct dispatcher *d)
+{
+    int64_t now = clock_monotonic_ns();
+    if (d->passed_since && now - d->passed_since >= PASS_NS)
+        return;
+    for (size_t i = d->next_file; i < d->settings->file_count; i++) {
+        const struct dispatch_file *file = &d->settings->files[i];
+        if (d->begun[i] || file == d->blocked || !fits_empty_pool(d, file, NULL) || reserve(d, file))
+            continue;
+        if (!d->passed_since)
+            d->passed_since = now;
+        start(d, take_file(d, i));
+    }
 }
 
 void dispatcher_advance(struct dispatcher *d)
@@ -123,17 +184,18 @@ void dispatcher_advance(struct dispatcher *d)
     lend_serve_waiting(d);
     while ((file = next_file(d))) {
         _cleanup_err_ struct err e = ERR_INIT;
-        struct amount overhead = {.memory_bytes = POOL_FILE_OVERHEAD};
-        const char *why = reserve(d, &overhead);
+        if (!fits_empty_pool(d, file, &e)) {
+            fail_unstarted(d, take_next(d), FILE_FAILED, &e);
+            continue;
+        }
+        const char *why = reserve(d, file);
         if (why) {
-            announce_blocked(d, file, overhead, why);
+            announce_blocked(d, file, reservation(file), why);
+            if (d->settings->backfill && !strcmp(why, "pool_full"))
+                backfill(d);
             break;
         }
-        struct work *work = take_next(d);
-        if (job_start(d, work, overhead, &e) < 0) {
-            pool_give_back(&d->pool, overhead);
-            fail_unstarted(d, work, &e);
-        }
+        start(d, take_next(d));
     }
     if (!d->running && !next_file(d))
         d->over = true;
@@ -219,6 +281,7 @@ static void watch_signals(struct dispatcher *d)
 int dispatcher_run(const struct dispatcher_settings *settings, struct run_totals *totals)
 {
     struct dispatcher d = {.settings = settings, .totals = totals, .pool = {.total = settings->total}};
+    _cleanup_free_ bool *begun = d.begun = xnewa(bool, settings->file_count + 1);
     int64_t start = clock_monotonic_ns();
     *totals = (struct run_totals){0};
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -237,7 +300,7 @@ int dispatcher_run(const struct dispatcher_settings *settings, struct run_totals
         totals->files_not_run++;
         work_free(w);
     }
-    totals->files_not_run += settings->file_count - d.next_file;
+    totals->files_not_run += settings->file_count - d.begun_count;
     totals->duration_ns = clock_monotonic_ns() - start;
     return d.signal_number;
 }

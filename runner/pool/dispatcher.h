@@ -12,6 +12,9 @@ struct dispatch_file {
     const char *path;
     const char *label; /* names it in events and reports: the path, with "#k" for the k-th repeat */
     unsigned repeat;   /* from 1 */
+    struct strv fixture_refs; /* that it names by literals */
+    bool declares_claim;      /* at file scope, by literals: reserved before it starts */
+    struct amount claim;
 };
 
 struct dispatcher_settings {
@@ -26,7 +29,7 @@ struct dispatcher_settings {
     unsigned retries;       /* further attempts of a file that did not pass */
     int64_t timeout_ns;     /* per file, waits left out; 0: none */
     double psi_threshold;   /* percent of CPU pressure that holds back files; 0: none */
-    bool fail_fast;
+    bool fail_fast, backfill;
     bool stdout_to_stderr;  /* what workers print comes through on_stderr too */
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
     int broker;             /* of uplinks, each worker gets a connection to it; -1: none */

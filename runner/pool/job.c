@@ -30,10 +30,22 @@ bool job_may_retry(const struct job *job)
     return job->work->attempt <= job->d->settings->retries && !job->d->signal_number;
 }
 
+void job_begin_wait(struct job *job)
+{
+    job->wait_started = clock_monotonic_ns();
+}
+
+void job_end_wait(struct job *job)
+{
+    if (job->waiting || job->waits_for_build)
+        job->waited_ns += clock_monotonic_ns() - job->wait_started;
+    job->waiting = job->waits_for_build = false;
+}
+
 void job_kill(struct job *job, int number)
 {
-    if (job->pid)
-        kill(-job->pid, number);
+    if (job->pid) /* SIGTERM is for the worker, which ends its VMs itself */
+        kill(number == SIGKILL ? -job->pid : job->pid, number);
 }
 
 /* ------------------------------------------------------------------------------------------------- its end */
@@ -139,11 +151,9 @@ static void finish_job(struct job *job)
     drain_stderr(job);
     if (!job->done)
         take_crash(job);
-    int64_t now = clock_monotonic_ns();
-    if (job->waiting)
-        job->waited_ns += now - job->wait_started;
+    job_end_wait(job);
     r->waited_ns = job->waited_ns;
-    r->duration_ns = now - job->started - job->waited_ns;
+    r->duration_ns = clock_monotonic_ns() - job->started - job->waited_ns;
     file_result_settle(r);
     announce_completed(job);
     pool_give_back(&d->pool, job->held);
@@ -178,8 +188,9 @@ static void on_kill_timer(struct source *s, void *arg)
 {
     struct job *job = arg;
     int64_t due = job->started + job->waited_ns + job->d->settings->timeout_ns + KILL_GRACE_NS;
-    if (job->waiting || due > clock_monotonic_ns()) {
-        source_set_deadline(s, job->waiting ? deadline_after(KILL_GRACE_NS) : due);
+    bool waits = job->waiting || job->waits_for_build;
+    if (waits || due > clock_monotonic_ns()) {
+        source_set_deadline(s, waits ? deadline_after(KILL_GRACE_NS) : due);
         return;
     }
     job->result->status = FILE_TIMED_OUT;
@@ -196,6 +207,8 @@ static bool is_private(const struct event *ev)
 
 static void take_event(struct job *job, const struct event *ev)
 {
+    if (job->waits_for_build)
+        job_end_wait(job); /* whatever it says, it goes on */
     if (event_is(ev, "pool_acquire") || event_is(ev, "pool_release"))
         lend_take_request(job, ev);
     else if (event_is(ev, "worker_done"))
@@ -204,6 +217,8 @@ static void take_event(struct job *job, const struct event *ev)
         file_result_take(job->result, ev);
     else
         announce_forward(job, ev);
+    if (event_is(ev, "fixture_build_waiting"))
+        lend_wait_for_build(job, ev);
 }
 
 static void on_link(struct source *s, uint32_t events, void *arg)
@@ -333,6 +348,8 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
     job->result->source = xstrdup(work->file->path);
     job->result->repeat = work->file->repeat;
     job->held = held;
+    if (work->file->declares_claim)
+        job->reserved = work->file->claim;
     job->started = clock_monotonic_ns();
     watch_job(job);
     d->jobs = job;

@@ -1,5 +1,9 @@
-/* Files ask the pool for memory and CPUs, one request at a time, and may wait. What a file holds goes back when it
- * releases it or ends. */
+/* Files ask the pool for memory and CPUs, one request at a time, and may wait: the oldest request goes first, and no file
+ * starts before it. What a file holds goes back when it releases it or ends.
+ *
+ * When all running files wait, nothing will ever be given back. Then a request that fits goes before its turn, and if
+ * there is none, the newest, which closed the circle, is refused. A file that waits for a fixture which another running
+ * file builds waits too; a builder outside of this run proves nothing. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,21 +22,13 @@ static void reply(struct job *job, const char *kind, const char *message, const 
         event_write(job->link_fd, kind, &packed);
 }
 
-static void end_wait(struct job *job)
-{
-    if (job->waiting)
-        job->waited_ns += clock_monotonic_ns() - job->wait_started;
-    job->waiting = false;
-}
-
 static void grant(struct job *job)
 {
     job->held.memory_bytes += job->wanted.memory_bytes;
     job->held.cpus += job->wanted.cpus;
-    end_wait(job);
+    job_end_wait(job);
     if (job->wants_claim) {
         job->has_claim = true;
-        job->claimed = job->wanted;
         announce_claim(job, "claim_acquired");
     }
     reply(job, "pool_granted", "", "");
@@ -54,32 +50,74 @@ static char *name_holders(const struct dispatcher *d)
     return strv_join(&holders, ", ");
 }
 
-/* Every running file waits: nothing will ever be given back. The newest request breaks the circle. */
-static void break_deadlock(struct dispatcher *d)
+static bool all_wait(const struct dispatcher *d)
 {
-    struct job *newest = NULL;
+    for (const struct job *j = d->jobs; j; j = j->next)
+        if (!j->waiting && !j->waits_for_build)
+            return false;
+    return true;
+}
+
+/* The oldest or newest request that waits; with `fitting` only among those that could be served now. */
+static struct job *find_waiting(const struct dispatcher *d, bool newest, bool fitting)
+{
+    struct job *found = NULL;
     for (struct job *j = d->jobs; j; j = j->next) {
-        if (!j->waiting)
-            return;
-        if (!newest || j->wait_started > newest->wait_started)
-            newest = j;
+        if (!j->waiting || (fitting && !pool_fits(&d->pool, j->wanted)))
+            continue;
+        if (!found || (newest ? j->wait_started >= found->wait_started : j->wait_started <= found->wait_started))
+            found = j;
     }
-    if (!newest)
-        return;
-    end_wait(newest);
+    return found;
+}
+
+static void refuse_newest(struct dispatcher *d)
+{
+    struct job *newest = find_waiting(d, true, false);
+    job_end_wait(newest);
     _cleanup_free_ char *holders = name_holders(d);
     _cleanup_free_ char *message =
-        xasprintf("the pool is deadlocked: all %u running files wait for memory (%s); this one asked for %llu MiB",
-                  d->running, holders, mebibytes(newest->wanted.memory_bytes));
-    reply(newest, "pool_refused", message, "declare provium:claim{memory=…}, or use a smaller --jobs or a larger --mem");
+        xasprintf("the pool is deadlocked: all %u running files wait for memory or CPUs (%s); this one asked for %llu MiB "
+                  "and %llu vCPUs",
+                  d->running, holders, mebibytes(newest->wanted.memory_bytes), (unsigned long long)newest->wanted.cpus);
+    reply(newest, "pool_refused", message,
+          "declare provium:claim{memory=…} at file scope, or use a smaller --jobs or a larger --mem");
+}
+
+bool lend_someone_waits(const struct dispatcher *d)
+{
+    return find_waiting(d, false, false);
 }
 
 void lend_serve_waiting(struct dispatcher *d)
 {
-    for (struct job *j = d->jobs; j; j = j->next)
-        if (j->waiting && pool_take(&d->pool, j->wanted))
-            grant(j);
-    break_deadlock(d);
+    struct job *j;
+    while ((j = find_waiting(d, false, false))) {
+        if (!pool_take(&d->pool, j->wanted)) {
+            if (!all_wait(d))
+                return;
+            j = find_waiting(d, false, true);
+            if (!j) {
+                refuse_newest(d);
+                return;
+            }
+            pool_take(&d->pool, j->wanted);
+        }
+        grant(j);
+    }
+}
+
+void lend_wait_for_build(struct job *job, const struct event *ev)
+{
+    struct bytes holder = {0};
+    payload_bytes(ev->payload, "held_by_file", &holder);
+    for (const struct job *j = job->d->jobs; j; j = j->next)
+        if (j != job && bytes_is(holder, j->work->file->label))
+            job->waits_for_build = true;
+    if (!job->waits_for_build)
+        return;
+    job_begin_wait(job);
+    lend_serve_waiting(job->d);
 }
 
 static void take_release(struct job *job, struct amount amount)
@@ -102,6 +140,25 @@ static void refuse(struct job *job)
     reply(job, "pool_refused", message, "raise --mem or --cpus, or ask for less");
 }
 
+static uint64_t take_part(uint64_t *wanted, uint64_t reserved)
+{
+    uint64_t part = *wanted < reserved ? *wanted : reserved;
+    *wanted -= part;
+    return reserved - part;
+}
+
+/* The claim is made: what was reserved for it counts, and what it does not need goes back. */
+static void use_reservation(struct job *job)
+{
+    job->claimed = job->wanted;
+    struct amount rest = {.memory_bytes = take_part(&job->wanted.memory_bytes, job->reserved.memory_bytes),
+                          .cpus = take_part(&job->wanted.cpus, job->reserved.cpus)};
+    job->reserved = (struct amount){0};
+    job->held.memory_bytes -= rest.memory_bytes;
+    job->held.cpus -= rest.cpus;
+    pool_give_back(&job->d->pool, rest);
+}
+
 void lend_take_request(struct job *job, const struct event *ev)
 {
     struct dispatcher *d = job->d;
@@ -119,11 +176,11 @@ void lend_take_request(struct job *job, const struct event *ev)
     job->wants_claim = bytes_is(what, "claim");
     if (!pool_could_give(&d->pool, amount)) {
         refuse(job);
-    } else if (pool_take(&d->pool, amount)) {
-        grant(job);
-    } else {
-        job->waiting = true;
-        job->wait_started = clock_monotonic_ns();
-        break_deadlock(d);
+        return;
     }
+    if (job->wants_claim)
+        use_reservation(job);
+    job_begin_wait(job);
+    job->waiting = true;
+    lend_serve_waiting(d);
 }

@@ -6,9 +6,14 @@ bool pool_could_give(const struct pool *p, struct amount a)
            a.cpus <= p->total.cpus;
 }
 
+bool pool_fits(const struct pool *p, struct amount a)
+{
+    return a.memory_bytes <= p->total.memory_bytes - p->used.memory_bytes && a.cpus <= p->total.cpus - p->used.cpus;
+}
+
 bool pool_take(struct pool *p, struct amount a)
 {
-    if (a.memory_bytes > p->total.memory_bytes - p->used.memory_bytes || a.cpus > p->total.cpus - p->used.cpus)
+    if (!pool_fits(p, a))
         return false;
     p->used.memory_bytes += a.memory_bytes;
     p->used.cpus += a.cpus;

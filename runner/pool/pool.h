@@ -18,6 +18,7 @@ struct pool {
 
 /* Could the empty pool give it, beside the overhead of the file that asks? */
 bool pool_could_give(const struct pool *p, struct amount a);
+bool pool_fits(const struct pool *p, struct amount a);
 /* Takes it if it fits now. */
 bool pool_take(struct pool *p, struct amount a);
 void pool_give_back(struct pool *p, struct amount a);

@@ -125,7 +125,8 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
     if (script_run(script, w->filter_json, w->timeout_ns, &e) < 0)
         emit_text(client, "worker_chunk_error", err_message(&e));
     if (*script->deadline.file_message)
-        emit_text(client, "worker_timed_out", script->deadline.file_message);
+        emit_text(client, script->deadline.interrupted ? "worker_interrupted" : "worker_timed_out",
+                  script->deadline.file_message);
 }
 
 int worker_main(int link_fd, const struct worker_settings *settings)

@@ -1,6 +1,5 @@
-/* One page without anything from elsewhere: totals, a timeline (places for workers from top to bottom, time from left
- * to right, VMs below their file, memory in use at the bottom), then every file and test. A Content-Security-Policy
- * keeps it from loading anything, whatever tests have printed. */
+/* One page: totals, a timeline (places for workers from top to bottom, time from left to right, VMs below their file,
+ * memory in use at the bottom), then every file and test. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "events/payload.h"
+#include "report/page.h"
 #include "report/report.h"
 
 #define WIDTH      1000.0
@@ -15,13 +15,6 @@
 #define POOL       40.0
 #define VM_HEIGHT  4.0
 #define LABELS_MIN 60.0 /* a bar at least that wide carries its name */
-
-extern const char page_css_start[], page_css_end[], page_js_start[], page_js_end[];
-
-static void add_asset(struct buf *out, const char *start, const char *end)
-{
-    buf_append(out, start, (size_t)(end - start));
-}
 
 /* ------------------------------------------------------------------------------------------------- timeline */
 
@@ -199,12 +192,6 @@ static void add_file(struct buf *out, const struct file_result *r, size_t index)
 
 /* ------------------------------------------------------------------------------------------------- page */
 
-static void add_share(struct buf *out, const char *status, size_t n)
-{
-    if (n)
-        buf_printf(out, "<i class=%s style=\"flex:%zu\" title=\"%zu %s\"></i>", status, n, n, status);
-}
-
 static void add_totals(struct buf *out, const struct run_record *run)
 {
     const struct run_totals *t = &run->totals;
@@ -217,39 +204,23 @@ static void add_totals(struct buf *out, const struct run_record *run)
         buf_printf(out, ", %zu files not run", t->files_not_run);
     buf_printf(out, "; %.2f s; seed %" PRIu64 "; shard %s</p>\n<div class=bar>", (double)t->duration_ns / 1e9, run->seed,
                run->shard);
-    add_share(out, "failed", t->failed);
-    add_share(out, "flaky", t->flaky);
-    add_share(out, "passed", t->passed - t->flaky);
-    add_share(out, "skipped", t->skipped);
+    page_share(out, "failed", t->failed);
+    page_share(out, "flaky", t->flaky);
+    page_share(out, "passed", t->passed - t->flaky);
+    page_share(out, "skipped", t->skipped);
     buf_append_str(out, "</div>\n");
-}
-
-static void add_tools(struct buf *out)
-{
-    static const char *const kinds[] = {"failed", "flaky", "passed", "skipped"};
-    buf_append_str(out, "<div class=tools><input type=search id=search placeholder=\"filter by file or test\">");
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-        buf_printf(out, "<label><input type=checkbox value=%s checked> %s</label>", kinds[i], kinds[i]);
-    buf_append_str(out, "</div>\n<p id=none hidden>Nothing matches.</p>\n");
 }
 
 void html_report(struct buf *out, const struct run_record *run)
 {
-    buf_append_str(out, "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>\n"
-                        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; "
-                        "style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n"
-                        "<meta name=viewport content=\"width=device-width\"><title>provium</title>\n"
-                        "<link rel=icon href=\"data:,\">\n<style>\n");
-    add_asset(out, page_css_start, page_css_end);
-    buf_append_str(out, "</style></head><body>\n");
+    static const char *const kinds[] = {"failed", "flaky", "passed", "skipped", NULL};
+    page_begin(out, "provium");
     add_totals(out, run);
     add_timeline(out, run);
-    add_tools(out);
+    page_tools(out, "filter by file or test", kinds);
     for (int bad = 1; bad >= 0; bad--)
         for (size_t i = 0; i < run->file_count; i++)
             if ((run->files[i]->status != FILE_PASSED) == bad)
                 add_file(out, run->files[i], i);
-    buf_append_str(out, "<script>\n");
-    add_asset(out, page_js_start, page_js_end);
-    buf_append_str(out, "</script></body></html>\n");
+    page_end(out);
 }

@@ -1,4 +1,4 @@
-/* page.css and page.js as bytes, for html.c. */
+/* page.css and page.js as bytes, for page.c. */
     .section .rodata
     .macro asset name, file
     .global \name\()_start, \name\()_end

@@ -6,7 +6,7 @@ function filter() {
   const text = search.value.toLowerCase(), wanted = new Set(boxes.filter(b => b.checked).map(b => b.value));
   let any = false;
   for (const file of files) {
-    const whole = file.dataset.name.toLowerCase().includes(text), tests = [...file.querySelectorAll("details.test")];
+    const whole = file.dataset.name.toLowerCase().includes(text), tests = [...file.querySelectorAll(".test")];
     let shown = 0;
     for (const test of tests) {
       const show = wanted.has(test.dataset.status) && (whole || test.dataset.name.toLowerCase().includes(text));

@@ -17,8 +17,11 @@
 #define NAG_MIN_NS        NS_PER_S
 #define GROUPS_MAX        64
 
-/* Read by the signal handler. */
+#define INTERRUPT_NS      (20 * NS_PER_MS)
+
+/* Read by the signal handlers. */
 static volatile sig_atomic_t alarm_stage;
+static struct deadline *innermost;
 static volatile sig_atomic_t guarded[GROUPS_MAX];
 
 static void arm_alarm(int64_t ns)
@@ -44,6 +47,23 @@ static void on_alarm(int signal_number)
     }
     if (write(STDERR_FILENO, message, sizeof(message) - 1) >= 0 || alarm_stage)
         kill(getpid(), SIGKILL);
+}
+
+/* The file's time is over now: whoever waits wakes, and what runs raises. The alarm comes soon, for a wait that was just
+ * beginning and for reads from children. Async-signal-safe. */
+static void on_terminate(int signal_number)
+{
+    (void)signal_number;
+    if (innermost->interrupted)
+        return;
+    for (struct deadline *d = innermost; d; d = d->outer) {
+        d->interrupted = true;
+        d->file = 0;
+        memcpy(d->file_message, "interrupted", sizeof("interrupted"));
+        loop_interrupt(d->loop);
+    }
+    alarm_stage = 0;
+    arm_alarm(INTERRUPT_NS);
 }
 
 void deadline_guard_group(int pgid)
@@ -120,14 +140,20 @@ static void on_nag_timer(struct source *s, void *arg)
 void deadline_init(struct deadline *d, struct loop *loop, const char *path, bool nag)
 {
     *d = (struct deadline){.path = path, .test = DEADLINE_NONE, .file = DEADLINE_NONE, .nag = nag,
-                           .nag_at = DEADLINE_NONE};
+                           .nag_at = DEADLINE_NONE, .loop = loop, .outer = innermost};
     d->nag_timer = loop_add_timer(loop, DEADLINE_NONE, on_nag_timer, d);
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct sigaction terminate = {.sa_handler = on_terminate};
+    innermost = d;
     sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGTERM, &terminate, NULL);
 }
 
 void deadline_done(struct deadline *d)
 {
+    if (!d->outer)
+        signal(SIGTERM, SIG_IGN); /* nothing is left to interrupt */
+    innermost = d->outer;
     arm_alarm(0);
     source_remove(d->nag_timer);
     d->nag_timer = NULL;
@@ -136,7 +162,7 @@ void deadline_done(struct deadline *d)
 void deadline_start_file(struct deadline *d, int64_t limit_ns)
 {
     d->file_limit = limit_ns;
-    d->file = limit_ns ? deadline_after(limit_ns) : DEADLINE_NONE;
+    d->file = !limit_ns ? DEADLINE_NONE : d->interrupted ? 0 : deadline_after(limit_ns);
     rearm(d);
 }
 
@@ -188,9 +214,12 @@ static void raise_over(lua_State *L, struct deadline *d, const char *call, const
     int64_t now = clock_monotonic_ns();
     bool file = d->file <= now;
     char text[512];
-    snprintf(text, sizeof(text), "%s %gs in %s%s%s%s", file ? "file timed out after" : "timed out after",
-             (double)(file ? d->file_limit : d->test_limit) / 1e9, *call ? call : "Lua code at ",
-             *call && *where ? " (" : "", where, *call && *where ? ")" : "");
+    char what[64] = "interrupted";
+    if (!file || !d->interrupted)
+        snprintf(what, sizeof(what), "%s %gs", file ? "file timed out after" : "timed out after",
+                 (double)(file ? d->file_limit : d->test_limit) / 1e9);
+    snprintf(text, sizeof(text), "%s in %s%s%s%s", what, *call ? call : "Lua code at ", *call && *where ? " (" : "", where,
+             *call && *where ? ")" : "");
     if (!d->expired)
         memcpy(d->message, text, sizeof(text));
     if (file && !*d->file_message)

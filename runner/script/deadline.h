@@ -1,6 +1,7 @@
 /* The two clocks of a test file: the running test's deadline and the file's. Both are enforced in three ways:
  * blocking calls wait no longer, a count hook stops endless Lua code, and a process that is deaf to both (a C
- * library call that never returns) is killed by a timer signal 10 s later. Waiting for the pool stops the clocks. */
+ * library call that never returns) is killed by a timer signal 10 s later. Waiting for the pool stops the clocks. SIGTERM
+ * is the end of the file's time too, told as "interrupted". */
 #pragma once
 
 #include <lua.h>
@@ -16,11 +17,14 @@ struct deadline {
     int64_t test_limit, file_limit; /* as asked, ns, for messages */
     int64_t test_start, nag_at;
     bool nag;                 /* print "still running" lines */
+    bool interrupted;         /* by SIGTERM */
     bool expired;             /* a deadline was raised since the last deadline_start_test */
     char file_message[512];   /* how the file's limit was hit; empty: it was not */
     char message[512];        /* what was raised first since the last deadline_start_test */
     lua_State *blocked; /* the thread of the blocking call in progress; NULL: none */
     char call[256], where[256]; /* the blocking call in progress and its position; empty: Lua code */
+    struct loop *loop;
+    struct deadline *outer;   /* of the script that waits for this one, or NULL */
     struct source *nag_timer;
     void (*on_nag)(const char *line, void *arg); /* the first line of each test */
     void *on_nag_arg;

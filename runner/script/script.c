@@ -118,7 +118,7 @@ static int open_state(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     run_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
-    lua_pop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/strv.h"
 #include "base/tree.h"
 #include "script/argument.h"
@@ -16,6 +17,7 @@
 #include "script/stream.h"
 #include "script/temporary.h"
 #include "script/vm.h"
+#include "snapshot/lab_file.h"
 
 static int run_step(lua_State *L, const char *call, vm_step_fn step)
 {
@@ -92,6 +94,32 @@ static int capture_binding(lua_State *L)
     return run_step(L, "snapshot", capture);
 }
 
+static int mark(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    vm_mark_free(o->mark);
+    o->mark = vm_mark_new(o->vm, deadline, e);
+    return o->mark ? 0 : -1;
+}
+
+/* core.vm_mark(vm): before a freeze; a later restore with the mark leaves the handles of now valid */
+static int mark_binding(lua_State *L)
+{
+    return run_step(L, "snapshot", mark);
+}
+
+static int release(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
+{
+    (void)s, (void)L;
+    return vm_mark_release(o->vm, deadline, e);
+}
+
+/* core.vm_mark_release(vm): after the thaw */
+static int mark_release_binding(lua_State *L)
+{
+    return run_step(L, "snapshot", release);
+}
+
 /* ------------------------------------------------------------------------------------------------- restoring */
 
 /* The VM's NICs become those of the snapshot, on the bridges with the ids in the array at `index`. What else it was attached
@@ -125,7 +153,8 @@ static int arrange_nics(lua_State *L, int index, struct vm_object *o, const stru
     return 0;
 }
 
-static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_file *file, struct err *e)
+static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_file *file, struct vm_mark *mark,
+                         struct err *e)
 {
     const struct snapshot_info *info = snapshot_file_info(file);
     struct machine_nic nics[VM_NICS_MAX];
@@ -139,7 +168,7 @@ static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_
     o->launch.boot.machine.nics = nics;
     o->launch.boot.machine.nic_count = count;
     o->time_pinned = info->time_pinned;
-    int result = vm_restore_begin(o->vm, &o->launch.boot, file, NULL, e);
+    int result = vm_restore_begin(o->vm, &o->launch.boot, file, mark, e);
     o->launch.boot.machine.nics = NULL;
     o->launch.boot.machine.nic_count = 0;
     for (size_t i = 0; i < count; i++)
@@ -167,7 +196,8 @@ static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t de
 {
     (void)deadline;
     enum vm_state state = vm_state(o->vm);
-    if (state != VM_CREATED && state != VM_SHUTDOWN)
+    struct vm_mark *mark = lua_toboolean(L, 4) ? o->mark : NULL;
+    if (!mark && state != VM_CREATED && state != VM_SHUTDOWN)
         return err_set(e, 0, "restore: VM is %s; call vm:shutdown() first", vm_state_name(state));
     launch_done(&o->launch);
     struct snapshot_file *file = prepare(s, o, lua_tostring(L, 2), e);
@@ -178,7 +208,7 @@ static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t de
         snapshot_file_free(file);
         return err_prefix(e, "restore");
     }
-    if (begin_machine(s, o, file, e) < 0) {
+    if (begin_machine(s, o, file, mark, e) < 0) {
         vm_release_charge(s, o);
         return -1;
     }
@@ -186,7 +216,7 @@ static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t de
     return 0;
 }
 
-/* core.vm_restore_begin(vm, path, {bridge ids}) */
+/* core.vm_restore_begin(vm, path, {bridge ids}, with_mark) */
 static int begin_binding(lua_State *L)
 {
     check_path(L, 2, "restore: path");
@@ -208,18 +238,27 @@ static int load_binding(lua_State *L)
 
 static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
-    (void)L;
-    if (vm_restore_run(o->vm, &o->launch.boot, NULL, deadline, e) < 0)
+    if (vm_restore_run(o->vm, &o->launch.boot, lua_toboolean(L, 2) ? o->mark : NULL, deadline, e) < 0)
         return -1;
     vm_announce_boot(s, o, "snapshot");
     launch_done(&o->launch);
     return network_configure_vm(s, o, deadline, e);
 }
 
-/* core.vm_restore_run(vm) */
+/* core.vm_restore_run(vm, with_mark) */
 static int run_binding(lua_State *L)
 {
     return run_step(L, "restore", run);
+}
+
+/* core.vm_unboot(vm): as if it had never been booted */
+static int unboot_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    vm_unboot(o->vm);
+    vm_release_charge(script_of(L), o);
+    o->cid = 0;
+    return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------- files */
@@ -239,7 +278,7 @@ static void push_nics(lua_State *L, const struct snapshot_info *info)
     }
 }
 
-/* core.snapshot_info(path) → {vm=, profile=, memory=, cpus=, cmdline=, agent=, hypervisor=, nics={{bridge=, mac=, link=}}} */
+/* core.snapshot_info(path) → {vm=, profile=, memory=, cpus=, cmdline=, rng_seed=, agent=, hypervisor=, nics={{bridge=, mac=, link=}}} */
 static int info_binding(lua_State *L)
 {
     struct err e = ERR_INIT;
@@ -255,6 +294,10 @@ static int info_binding(lua_State *L)
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         lua_pushstring(L, texts[i].value);
         lua_setfield(L, -2, texts[i].key);
+    }
+    if (info->seeded) {
+        lua_pushinteger(L, (lua_Integer)info->rng_seed);
+        lua_setfield(L, -2, "rng_seed");
     }
     lua_pushinteger(L, (lua_Integer)info->memory_bytes);
     lua_setfield(L, -2, "memory");
@@ -312,16 +355,62 @@ static int path_delete_binding(lua_State *L)
     return 0;
 }
 
+/* ------------------------------------------------------------------------------------------------- labs */
+
+/* core.lab_read(directory) → the text of its lab.json, which is as it should be */
+static int lab_read_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct buf text = BUF_INIT(LAB_FILE_MAX);
+    if (lab_file_read(check_path(L, 1, "restore: directory"), &text, NULL, NULL, &e) < 0) {
+        buf_done(&text);
+        return raise_err(L, &e);
+    }
+    char *copy = buf_steal_str(&text);
+    lua_pushstring(L, copy);
+    free(copy);
+    return 1;
+}
+
+/* core.lab_write(directory, text, durable) */
+static int lab_write_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    size_t n;
+    const char *text = luaL_checklstring(L, 2, &n);
+    char *path = path_join(luaL_checkstring(L, 1), LAB_FILE);
+    int failed = file_write_atomic(path, text, n, 0644, lua_toboolean(L, 3), &e);
+    free(path);
+    return failed ? raise_err(L, &e) : 0;
+}
+
+/* core.make_directory(path): it must not be there, or be empty */
+static int make_directory_binding(lua_State *L)
+{
+    const char *path = check_path(L, 1, "snapshot: directory");
+    struct err e = ERR_INIT;
+    if (dir_create_all(path, 0777, &e) < 0)
+        return raise_err(L, &e);
+    DIR *d = opendir(path);
+    unsigned entries = 0;
+    while (d && readdir(d))
+        entries++;
+    if (d)
+        closedir(d);
+    if (!d || entries > 2)
+        return raise_format(L, "`%s` %s", path, d ? "exists and is not empty" : "cannot be read");
+    return 0;
+}
+
 /* core.live_stream(stream) → "kind(detail) at file:line", owner (a VM, a handle of one, or nil); nothing when it is not live */
 static int live_stream_binding(lua_State *L)
 {
-    const char *description = push_live_stream_owner(L, 1);
-    if (!description)
+    if (!stream_is_live(L, 1))
         return 0;
-    while (!luaL_testudata(L, -1, "vm") && lua_isuserdata(L, -1))
+    lua_pushstring(L, stream_describe_at(L, 1));
+    lua_pushvalue(L, 1);
+    while (lua_isuserdata(L, -1) && !luaL_testudata(L, -1, "vm"))
         lua_getiuservalue(L, -1, 1);
-    lua_pushstring(L, description);
-    lua_insert(L, -2);
     return 2;
 }
 
@@ -347,11 +436,17 @@ void snapshot_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"vm_freeze", freeze_binding},
         {"vm_thaw", thaw_binding},
+        {"vm_mark", mark_binding},
+        {"vm_mark_release", mark_release_binding},
+        {"vm_unboot", unboot_binding},
         {"vm_capture", capture_binding},
         {"vm_restore_begin", begin_binding},
         {"vm_restore_load", load_binding},
         {"vm_restore_run", run_binding},
         {"snapshot_info", info_binding},
+        {"lab_read", lab_read_binding},
+        {"lab_write", lab_write_binding},
+        {"make_directory", make_directory_binding},
         {"temporary_path", temporary_path_binding},
         {"absolute_path", absolute_path_binding},
         {"path_size", path_size_binding},

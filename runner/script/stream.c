@@ -58,16 +58,12 @@ void push_stream(lua_State *L, struct stream *stream, const char *label, int kee
 bool stream_is_live(lua_State *L, int index)
 {
     struct stream_object *o = luaL_testudata(L, index, "stream");
-    return o && o->stream && !stream_is_closed(o->stream) && !stream_eof(o->stream);
+    return o && o->stream && !stream_eof(o->stream);
 }
 
-const char *push_live_stream_owner(lua_State *L, int index)
+const char *stream_describe_at(lua_State *L, int index)
 {
-    struct stream_object *o = luaL_testudata(L, index, "stream");
-    if (!stream_is_live(L, index))
-        return NULL;
-    lua_getiuservalue(L, index, 1);
-    return stream_describe(o->stream);
+    return stream_describe(((struct stream_object *)luaL_checkudata(L, index, "stream"))->stream);
 }
 
 uint64_t option_window(lua_State *L, int index, const char *call)

@@ -12,9 +12,8 @@
 void push_stream(lua_State *L, struct stream *stream, const char *label, int keep);
 /* Is it a stream that is neither closed nor at its end? */
 bool stream_is_live(lua_State *L, int index);
-/* "kind(detail) at file:line" of a stream at `index` that is neither closed nor at its end, else NULL. Pushes what it was
- * made of when it is live: a VM, or a handle whose user value is one; nil for a capture. */
-const char *push_live_stream_owner(lua_State *L, int index);
+/* "kind(detail) at file:line" of the stream there. */
+const char *stream_describe_at(lua_State *L, int index);
 /* The `window` option; GUEST_WINDOW_DEFAULT without it. */
 uint64_t option_window(lua_State *L, int index, const char *call);
 /* The metatable. */

@@ -127,6 +127,8 @@ static int vm_shutdown_binding(lua_State *L)
 static int vm_collect(lua_State *L)
 {
     struct vm_object *o = lua_touserdata(L, 1);
+    vm_mark_free(o->mark);
+    o->mark = NULL;
     vm_free(o->vm);
     launch_done(&o->launch);
     network_forget_nics(o);

@@ -36,6 +36,7 @@ struct vm_object {
     struct launch launch; /* of the boot in progress */
     bool launching;
     bool time_pinned;       /* the test decides what time it is in the guest */
+    struct vm_mark *mark;   /* of the file's baseline, or NULL */
     bool closing;           /* being shut down by the test or the end of its scope */
     struct script *script;  /* of a VM that has booted */
     uint64_t expected; /* console offset of the expect cursor */

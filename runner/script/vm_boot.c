@@ -1,10 +1,14 @@
 /* vm:boot and its options. A boot has two halves, so that a lab can begin all before it waits for any. */
+#include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/process.h"
+#include "config/build.h"
 #include "pool/pool.h"
 #include "script/argument.h"
 #include "script/barrier.h"
@@ -167,12 +171,46 @@ static int start(struct script *s, struct vm_object *o, struct err *e)
     return result;
 }
 
-static int begin(struct script *s, struct vm_object *o, const struct launch_options *options, struct err *e)
+static void on_built(struct source *source, pid_t pid, int status, void *arg)
+{
+    (void)source, (void)pid, (void)status;
+    *(bool *)arg = true;
+}
+
+/* The profile's `build` runs in a child, so that the file's other VMs, its deadline and Ctrl-C are served meanwhile;
+ * launch_prepare then finds the outcome. */
+static int build(struct script *s, const struct profile *profile, int64_t deadline, struct err *e)
+{
+    const struct launch_host *host = &s->settings->host;
+    const struct build_options options = {.run_id = host->run_id};
+    if (!profile->build || host->no_build || !host->run_id)
+        return 0;
+    pid_t pid = process_fork();
+    if (pid < 0)
+        return err_errno(e, "boot: fork");
+    if (!pid) {
+        struct err failure = ERR_INIT; /* kept for launch_prepare by profile_build */
+        setpgid(0, 0);
+        _exit(profile_build(profile, host->environment, &options, &failure) < 0);
+    }
+    bool done = false;
+    struct source *child = loop_add_child(s->loop, pid, on_built, &done);
+    if (child && !loop_wait(s->loop, &done, deadline))
+        return 0;
+    err_set(e, errno, "boot: `%s` was ended: %s", profile->build, strerror(errno));
+    source_remove(child);
+    kill(-pid, SIGKILL);
+    process_kill_and_reap(pid);
+    return -1;
+}
+
+static int begin(struct script *s, struct vm_object *o, const struct launch_options *options, int64_t deadline,
+                 struct err *e)
 {
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
     o->launching = false;
-    if (vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
+    if (build(s, o->profile, deadline, e) < 0 || vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {
         vm_release_charge(s, o);
@@ -204,9 +242,11 @@ int vm_boot_begin_binding(lua_State *L)
     push_merged_options(L);
     read_boot_options(L, 3, "vm:boot", &options);
     lua_pushfstring(L, "%s: boot", o->label);
-    deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
-    int failed = begin(s, o, &options, &e);
-    deadline_leave(L, &s->deadline, false);
+    int64_t deadline = deadline_enter(L, &s->deadline, lua_tostring(L, -1), DEADLINE_NONE);
+    int failed = begin(s, o, &options, deadline, &e);
+    if (failed && deadline_is_over(&s->deadline))
+        err_clear(&e);
+    deadline_leave(L, &s->deadline, failed);
     return failed ? vm_raise(L, o, &e) : 0;
 }
 

@@ -15,6 +15,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -152,10 +153,14 @@ int snapshot_file_fd(const struct snapshot_file *f)
     return f->fd;
 }
 
-void snapshot_file_state(const struct snapshot_file *f, off_t *ret_offset, size_t *ret_size)
+int snapshot_file_state(const struct snapshot_file *f, struct err *e)
 {
-    *ret_offset = (off_t)f->trailer.memory_bytes;
-    *ret_size = f->trailer.state_size;
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", f->fd);
+    _cleanup_close_ int fd = open(self, O_RDONLY | O_CLOEXEC); /* not a duplicate, which would share the offset */
+    if (fd < 0 || lseek(fd, (off_t)f->trailer.memory_bytes, SEEK_SET) < 0)
+        return err_errno(e, "snapshot `%s`: its state", f->path);
+    return steal_fd(&fd);
 }
 
 bool snapshot_file_touched(const struct snapshot_file *f)

@@ -22,7 +22,7 @@
 struct snapshot_nic {
     char *bridge;  /* its name in the lab */
     char *mac;
-    int slot;      /* of the bridge for hot-plug, or -1: on the root bus */
+    int slot;      /* of the bridge for hot-plug, from 0; -1: on the root bus */
     bool link;
 };
 
@@ -66,7 +66,8 @@ const char *snapshot_file_path(const struct snapshot_file *f);
 const struct snapshot_info *snapshot_file_info(const struct snapshot_file *f);
 /* Offset 0 is the memory. Open for reading and writing when the file permits it. */
 int snapshot_file_fd(const struct snapshot_file *f);
-void snapshot_file_state(const struct snapshot_file *f, off_t *ret_offset, size_t *ret_size);
+/* A descriptor of its own, for reading, that stands where the devices' state begins; the caller's. */
+int snapshot_file_state(const struct snapshot_file *f, struct err *e);
 /* Was the file's time not that of its trailer? */
 bool snapshot_file_touched(const struct snapshot_file *f);
 /* Reads all memory and compares the checksums: an error says at which offset. */

@@ -40,7 +40,7 @@ static void add_machine(const struct machine *m, struct strv *argv)
         strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 ",share=on", m->memory_bytes);
     else
         strv_addf(argv, "memory-backend-file,id=ram,size=%" PRIu64 ",mem-path=/proc/self/fd/%d,share=%s", m->memory_bytes,
-                  m->memory_fd, m->incoming ? "off" : "on");
+                  m->memory_fd, m->state_fd >= 0 ? "off" : "on");
 }
 
 static void add_chardev(struct strv *argv, const char *id, int fd)
@@ -79,7 +79,7 @@ static void add_nic(const struct machine_nic *nic, struct strv *argv)
               bus);
 }
 
-/* Slots are given out in the order of the devices: those on the root bus come first, and those behind the bridge take none. */
+/* Slots are given out in the order of the devices: those on the root bus come first, and the others take none. */
 static void add_network(const struct machine *m, struct strv *argv)
 {
     for (size_t i = 0; i < m->nic_count; i++)
@@ -106,6 +106,19 @@ static void add_random(const struct machine *m, struct strv *argv)
     strv_add(argv, "virtio-rng-pci,rng=rng");
 }
 
+/* Everything that would take a command: QEMU (7.2) reads its monitor a byte at a time, at 25 us each. It tells when the
+ * state is loaded, and then waits. No announcements: no frame is sent that the guest did not send. */
+static void add_incoming(const struct machine *m, struct strv *argv)
+{
+    strv_add(argv, "-S");
+    strv_add(argv, "-global");
+    strv_add(argv, "migration.x-events=on");
+    strv_add(argv, "-global");
+    strv_add(argv, "migration.announce-rounds=0");
+    strv_add(argv, "-incoming");
+    strv_addf(argv, "fd:%d", m->state_fd);
+}
+
 void machine_command_line(const struct machine *m, struct strv *argv)
 {
     strv_add(argv, m->qemu);
@@ -129,9 +142,6 @@ void machine_command_line(const struct machine *m, struct strv *argv)
     }
     strv_add(argv, "-append");
     strv_add(argv, m->cmdline);
-    if (m->incoming) {
-        strv_add(argv, "-S");
-        strv_add(argv, "-incoming");
-        strv_add(argv, "defer");
-    }
+    if (m->state_fd >= 0)
+        add_incoming(m, argv);
 }

@@ -10,7 +10,7 @@
 struct machine_nic {
     char id[32]; /* of device and netdev */
     char mac[24];
-    int slot; /* of the bridge `hotplug`, from 0; -1: on the root bus */
+    int slot; /* of the bridge for hot-plug, from 0; -1: on the root bus */
     int fd;
 };
 
@@ -28,7 +28,8 @@ struct machine {
     int kernel_fd, initrd_fd;
     int qmp_fd, console_fd, agent_fd, agent_isa_fd;
     int memory_fd;           /* a file of at least memory_bytes that is the guest's memory; -1: QEMU's own */
-    bool incoming;           /* state is to be loaded, on top of the file's memory, which stays as it is: writes are private */
+    int state_fd;            /* the devices' state is to be loaded from here, on top of the file's memory, which stays as
+                                it is: writes are private; -1: a boot */
     const struct machine_nic *nics; /* in the order of their PCI slots */
     size_t nic_count;
     const char *rtc_base;    /* "utc" or a date as -rtc base= takes it */
@@ -36,10 +37,11 @@ struct machine {
     uint64_t rng_seed;
 };
 
-/* What QEMU's device_add and -device take for a NIC, without "virtio-net-pci,": no offloads, frames as they are. */
+/* What QEMU's device_add and -device take for a NIC, without "virtio-net-pci,": no offloads, frames as they are. No
+ * announcements after a restore: QEMU 7.2 crashes at the reset of a NIC that has them when announce-rounds is 0. */
 #define MACHINE_NIC_FEATURES                                                                       \
     "csum=off,gso=off,host_tso4=off,host_tso6=off,host_ecn=off,host_ufo=off,guest_csum=off,"       \
-    "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off"
+    "guest_tso4=off,guest_tso6=off,guest_ecn=off,guest_ufo=off,guest_announce=off"
 /* What is plugged later sits behind one PCI bridge, `hotplug`, and comes by ACPI: all its slots cost a boot less than one
  * pcie-root-port would (35 ms each under TCG). Firmware sets aside address space for a bridge only with shpc=on. */
 #define MACHINE_HOTPLUG_BRIDGE "pci-bridge,id=hotplug,chassis_nr=1,shpc=on"

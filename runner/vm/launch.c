@@ -167,6 +167,8 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
         .cmdline = ret->cmdline,
         .kernel_fd = ret->kernel_fd,
         .initrd_fd = ret->initrd_fd,
+        .memory_fd = -1,
+        .state_fd = -1,
         .rtc_base = ret->rtc_base,
         .seeded = options->has_rng_seed,
         .rng_seed = options->rng_seed,

@@ -1,13 +1,12 @@
 /* A VM into a snapshot's file, and a machine out of one.
  *
  * The devices' state comes from QEMU's command xen-save-devices-state, which despite its name writes what every machine's
- * migration stream holds but for the memory, in a millisecond (migration/savevm.c; the same from 1.1 to the newest). Two
- * things are added so that the stream is one that `-incoming` accepts: the configuration section, with the machine's
- * type, after the header, and an empty description at the end. The memory is copied beside it (memory.c): so nothing
- * depends on how the guest's memory is mapped, and snapshots of restored machines cost no more than others.
+ * migration stream holds but for the memory, in a millisecond (migration/savevm.c; the same from 1.1 to the newest). What
+ * -incoming wants besides is added here. The memory is copied beside it (memory.c): so nothing depends on how the
+ * guest's memory is mapped, and snapshots of restored machines cost no more than others.
  *
- * A restore starts QEMU with the file mapped privately, gives it the file once more for the state (a descriptor of its own,
- * standing where the state begins), and lets it run. The agent in there knows nothing of it; the host begins a new session
+ * A restore starts QEMU with the file mapped privately and a second descriptor standing where the state begins, waits
+ * until it has loaded that, and lets it run. The agent in there knows nothing of it; the host begins a new session
  * with it (guest/mark.h). */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +26,22 @@
 
 #define STREAM_HEADER    "QEVM\0\0\0\3"
 #define STREAM_HEADER_LEN 8
-#define SECTION_CONFIGURATION 7
+#define SECTION_FULL          4
 #define SECTION_DESCRIPTION   6
+#define SECTION_CONFIGURATION 7
+#define SECTION_FOOTER        0x7e
+
+#define MEMORY_SECTION 0x70726f76 /* a number that no other section has */
+#define MEMORY_VERSION 4
+#define PAGE           4096
+#define FLAG_PAGE      0x08
+#define FLAG_END       0x10
+#define FLAG_CONTINUE  0x20 /* the block of the page before */
+
+#define FIRMWARE_BLOCK   "pc.bios"
+#define FIRMWARE_SIZE    (256 << 10)
+#define FIRMWARE_ADDRESS (UINT64_C(0x100000000) - FIRMWARE_SIZE)
+
 #define MACHINE_SUFFIX   "-machine"
 #define SEED_BYTES       64
 
@@ -96,19 +109,24 @@ static int machine_type(struct vm *vm, char **ret, int64_t deadline, struct err 
     return known ? 0 : err_set(e, EPROTO, "QEMU does not tell the machine's type");
 }
 
-/* QEMU writes the devices' state to `fd`. */
-static int save_devices(struct vm *vm, int fd, int64_t deadline, struct err *e)
+/* Runs a command that writes a file, and appends the file to `out`. `arguments` is stolen. */
+static int call_for_bytes(struct vm *vm, const char *command, json_t *arguments, struct buf *out, int64_t deadline,
+                          struct err *e)
 {
     json_t *reply = NULL;
-    char path[64];
-    if (qmp_call_fd(vm->qmp, "add-fd", json_object(), fd, deadline, &reply, e) < 0)
-        return -1;
+    _cleanup_free_ char *path = NULL;
+    _cleanup_close_ int fd = memfd_create(command, MFD_CLOEXEC);
+    if (fd < 0 || qmp_call_fd(vm->qmp, "add-fd", json_object(), fd, deadline, &reply, e) < 0) {
+        json_decref(arguments);
+        return fd < 0 ? err_errno(e, "%s", command) : -1;
+    }
     json_int_t set = json_integer_value(json_object_get(reply, "fdset-id"));
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", (int)json_integer_value(json_object_get(reply, "fd")));
+    path = xasprintf("/proc/self/fd/%d", (int)json_integer_value(json_object_get(reply, "fd")));
     json_decref(reply);
-    int result = qmp_call(vm->qmp, "xen-save-devices-state", json_pack("{s:s}", "filename", path), deadline, NULL, e);
+    json_object_set_new(arguments, "filename", json_string(path));
+    int result = qmp_call(vm->qmp, command, arguments, deadline, NULL, e);
     qmp_send(vm->qmp, "remove-fd", json_pack("{s:I}", "fdset-id", set));
-    return result;
+    return result < 0 ? -1 : fd_read_all(fd, out, e);
 }
 
 static int append_be32(struct buf *to, uint32_t value)
@@ -117,30 +135,57 @@ static int append_be32(struct buf *to, uint32_t value)
     return buf_append(to, bytes, sizeof(bytes));
 }
 
-/* What QEMU wrote, as a stream that -incoming takes. */
-static int complete_stream(const struct buf *devices, const char *type, struct buf *out, struct err *e)
+static int append_be64(struct buf *to, uint64_t value)
 {
-    const uint8_t *bytes = buf_head(devices);
-    if (devices->len < STREAM_HEADER_LEN || memcmp(bytes, STREAM_HEADER, STREAM_HEADER_LEN))
-        return err_set(e, EPROTO, "QEMU wrote a state of unknown form");
-    if (buf_append(out, bytes, STREAM_HEADER_LEN) < 0 || buf_append_byte(out, SECTION_CONFIGURATION) < 0 ||
-        append_be32(out, (uint32_t)strlen(type)) < 0 || buf_append_str(out, type) < 0 ||
-        buf_append(out, bytes + STREAM_HEADER_LEN, devices->len - STREAM_HEADER_LEN) < 0 ||
-        buf_append_byte(out, SECTION_DESCRIPTION) < 0 || append_be32(out, 2) < 0 || buf_append_str(out, "{}") < 0)
-        return err_set(e, EFBIG, "the devices' state is too large");
-    return 0;
+    return append_be32(to, (uint32_t)(value >> 32)) < 0 ? -1 : append_be32(to, (uint32_t)value);
 }
 
+static int append_text(struct buf *to, const char *text)
+{
+    return buf_append_byte(to, (uint8_t)strlen(text)) < 0 ? -1 : buf_append_str(to, text);
+}
+
+/* The firmware, as a section of the memory's form (migration/ram.c). QEMU leaves its copy out when state is to come
+ * (hw/core/loader.c, rom_reset), and without it a machine would not survive its next reset. */
+static int append_firmware(struct vm *vm, struct buf *out, int64_t deadline, struct err *e)
+{
+    _cleanup_buf_ struct buf firmware = BUF_INIT(FIRMWARE_SIZE);
+    if (call_for_bytes(vm, "pmemsave", json_pack("{s:I, s:I}", "val", (json_int_t)FIRMWARE_ADDRESS, "size", FIRMWARE_SIZE),
+                       &firmware, deadline, e) < 0)
+        return -1;
+    if (firmware.len != FIRMWARE_SIZE)
+        return err_set(e, EPROTO, "QEMU wrote %zu bytes of firmware", firmware.len);
+    int rc = buf_append_byte(out, SECTION_FULL) | append_be32(out, MEMORY_SECTION) | append_text(out, "ram") |
+             append_be32(out, 0) | append_be32(out, MEMORY_VERSION);
+    for (uint64_t at = 0; at < FIRMWARE_SIZE; at += PAGE) {
+        rc |= append_be64(out, at | FLAG_PAGE | (at ? FLAG_CONTINUE : 0));
+        if (!at)
+            rc |= append_text(out, FIRMWARE_BLOCK);
+        rc |= buf_append(out, buf_head(&firmware) + at, PAGE);
+    }
+    rc |= append_be64(out, FLAG_END) | buf_append_byte(out, SECTION_FOOTER) | append_be32(out, MEMORY_SECTION);
+    return rc < 0 ? err_set(e, EFBIG, "the devices' state is too large") : 0;
+}
+
+/* What QEMU wrote, as a stream that -incoming takes: after the header the machine's type and the firmware, at the end an
+ * empty description. */
 static int save_state(struct vm *vm, struct buf *out, int64_t deadline, struct err *e)
 {
     _cleanup_free_ char *type = NULL;
-    _cleanup_close_ int fd = memfd_create("device state", MFD_CLOEXEC);
     _cleanup_buf_ struct buf devices = BUF_INIT(SNAPSHOT_STATE_MAX);
-    if (fd < 0)
-        return err_errno(e, "device state");
-    if (machine_type(vm, &type, deadline, e) < 0 || save_devices(vm, fd, deadline, e) < 0 || fd_read_all(fd, &devices, e) < 0)
+    if (machine_type(vm, &type, deadline, e) < 0 ||
+        call_for_bytes(vm, "xen-save-devices-state", json_object(), &devices, deadline, e) < 0)
         return -1;
-    return complete_stream(&devices, type, out, e);
+    const uint8_t *bytes = buf_head(&devices);
+    if (devices.len < STREAM_HEADER_LEN || memcmp(bytes, STREAM_HEADER, STREAM_HEADER_LEN))
+        return err_set(e, EPROTO, "QEMU wrote a state of unknown form");
+    int rc = buf_append(out, bytes, STREAM_HEADER_LEN) | buf_append_byte(out, SECTION_CONFIGURATION) |
+             append_be32(out, (uint32_t)strlen(type)) | buf_append_str(out, type);
+    if (!strcmp(vm->origin.arch, "x86_64") && append_firmware(vm, out, deadline, e) < 0)
+        return -1;
+    rc |= buf_append(out, bytes + STREAM_HEADER_LEN, devices.len - STREAM_HEADER_LEN) |
+          buf_append_byte(out, SECTION_DESCRIPTION) | append_be32(out, 2) | buf_append_str(out, "{}");
+    return rc < 0 ? err_set(e, EFBIG, "the devices' state is too large") : 0;
 }
 
 int vm_capture(struct vm *vm, const char *path, const struct vm_capture *c, int64_t deadline, struct err *e)
@@ -203,21 +248,6 @@ static int check_hypervisor(struct vm *vm, int64_t deadline, struct err *e)
 
 static int load_state(struct vm *vm, int64_t deadline, struct err *e)
 {
-    off_t offset;
-    size_t size;
-    char path[64];
-    snapshot_file_state(vm->base, &offset, &size);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", snapshot_file_fd(vm->base));
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC); /* its own, with an offset of its own */
-    if (fd < 0 || lseek(fd, offset, SEEK_SET) < 0)
-        return err_errno(e, "open the state");
-    /* The events tell when it is done; without announcements, as no frame was sent that the guest did not send. */
-    qmp_send(vm->qmp, "migrate-set-capabilities",
-             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "events", "state", 1));
-    qmp_send(vm->qmp, "migrate-set-parameters", json_pack("{s:i}", "announce-rounds", 0));
-    if (qmp_call_fd(vm->qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, deadline, NULL, e) < 0 ||
-        qmp_call(vm->qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), deadline, NULL, e) < 0)
-        return -1;
     if (loop_wait(vm->loop, &vm->loaded, deadline) < 0)
         return err_set(e, errno, "the state was not loaded in time");
     return 0;

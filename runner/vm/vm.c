@@ -126,7 +126,7 @@ void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg)
 
 /* -------------------------------------------------------------------------------------------- boot */
 
-enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 7 };
+enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 8 };
 
 static int make_memory(struct vm *vm, uint64_t bytes, struct err *e)
 {
@@ -157,7 +157,7 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, int line, struc
 {
     struct machine m = boot->machine;
     _cleanup_strv_ struct strv argv = STRV_INIT;
-    int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, result = -1;
+    int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, state_fd = -1, result = -1;
     for (int i = 0; i < SOCKETS; i++) {
         int pair[2];
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -175,14 +175,16 @@ static int start_qemu(struct vm *vm, const struct vm_boot *boot, int line, struc
     m.console_fd = console_fd;
     if (!vm->base && make_memory(vm, m.memory_bytes, e) < 0)
         goto out;
-    m.incoming = vm->base;
+    if (vm->base && (state_fd = snapshot_file_state(vm->base, e)) < 0)
+        goto out;
+    m.state_fd = state_fd;
     m.memory_fd = vm->base ? snapshot_file_fd(vm->base) : vm->memory_fd;
     note_origin(vm, &m);
     machine_command_line(&m, &argv);
     size_t count = 0;
     int fds[CHANNELS_MAX + VM_NICS_MAX];
     const int fixed[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd,
-                         m.kernel_fd,     m.initrd_fd,       m.memory_fd};
+                         m.kernel_fd,     m.initrd_fd,       m.memory_fd,           m.state_fd};
     for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
         if (fixed[i] >= 0)
             fds[count++] = fixed[i];
@@ -206,6 +208,7 @@ out:
         close_fd(&far[i]);
     }
     close_fd(&console_fd);
+    close_fd(&state_fd);
     return result;
 }
 
@@ -380,6 +383,13 @@ void vm_shutdown(struct vm *vm)
     console_finish(vm->console, deadline_after(CONSOLE_DRAIN_NS));
     if (live)
         vm_tell_ended(vm);
+}
+
+void vm_unboot(struct vm *vm)
+{
+    vm_shutdown(vm);
+    vm_set_cause(vm, NULL);
+    vm->state = VM_CREATED;
 }
 
 /* -------------------------------------------------------------------------------------------- the agent */

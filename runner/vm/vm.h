@@ -70,13 +70,15 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);
+/* The same, and the VM is as it was before its first boot. */
+void vm_unboot(struct vm *vm);
 
 /* NICs of a booted VM, by device id. Plugging puts it into a free slot of the bridge `hotplug`. Unplugging waits at most 10 s for the guest. */
 /* How many more can be plugged while it runs. */
 unsigned vm_free_slots(const struct vm *vm);
 int vm_plug_nic(struct vm *vm, const struct machine_nic *nic, int64_t deadline, struct err *e);
 int vm_unplug_nic(struct vm *vm, const char *id, int64_t deadline, struct err *e);
-/* The slot of the bridge `hotplug` that a NIC is in; -1: it was there at boot. */
+/* The slot that a NIC was plugged into, from 0; -1: it was there at boot. */
 int vm_nic_slot(const struct vm *vm, const char *id);
 int vm_set_link(struct vm *vm, const char *id, bool up, int64_t deadline, struct err *e);
 

@@ -81,7 +81,8 @@ static double boot_floor(const char *kernel, int initrd_fd)
         socketpair(AF_UNIX, SOCK_STREAM, 0, agent) || socketpair(AF_UNIX, SOCK_STREAM, 0, isa))
         die("socketpair");
     int kernel_fd = open_file(kernel);
-    const struct machine m = {.qemu = "qemu-system-x86_64", .name = "floor", .arch = "x86_64", .memory_fd = -1, .memory_bytes = 512 << 20,
+    const struct machine m = {.qemu = "qemu-system-x86_64", .name = "floor", .arch = "x86_64", .memory_fd = -1, .state_fd = -1,
+                              .memory_bytes = 512 << 20,
                               .cpus = 1, .cmdline = "console=ttyS0 quiet panic=-1", .kernel_fd = kernel_fd,
                               .initrd_fd = initrd_fd, .qmp_fd = qmp[1], .console_fd = console[1],
                               .agent_fd = agent[1], .agent_isa_fd = isa[1], .rtc_base = "utc"};

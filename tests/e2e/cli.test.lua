@@ -82,6 +82,21 @@ test("a build command that fails says how", function(t)
     t:assert_contains(result.out, "3")
 end)
 
+test("a build command that never ends counts towards the test, and is ended with all it started", function(t)
+    local result = inner.run(t, {
+        ["provium.toml"] = '[profiles.p]\nkernel = "{out}/k"\ncmdline = "x"\nbuild = "sleep 4711 & echo $! >pid; wait"\n',
+        ["a.test.lua"] = [[
+            test("a", {timeout = "1s"}, function(t) provium:vm("a", "p"):boot() end)
+            test("after", function(t)
+                local pid = io.open("pid"):read("n")
+                wait_until(function() return not io.open("/proc/" .. pid .. "/cmdline") end)
+            end)]],
+    }, "")
+    t:assert_eq(result.code, 1)
+    t:assert_contains(result.out, "timed out")
+    t:assert_contains(result.out, "1 passed, 1 failed")
+end)
+
 test("two runs at once do not meet", {timeout = "2m"}, function(t)
     local dir = inner.directory(t)
     inner.write(dir .. "/x.test.lua", [[test("a", function(t)

@@ -1,4 +1,5 @@
 /* A stored event stream, and everything that reports make of it. */
+#include "coverage/coverage.h"
 #include "events/replay.h"
 #include "report/report.h"
 
@@ -19,6 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     html_report(&out, &replay.record);
     github_annotations(&out, &replay.record);
     github_summary(&out, &replay.record, 10000);
+    struct coverage *coverage = coverage_new(&replay, "spec", NULL);
+    coverage_text(&out, coverage);
+    coverage_json(&out, coverage);
+    coverage_html(&out, &coverage, 1);
+    coverage_free(coverage);
     replay_done(&replay);
     return 0;
 }

@@ -21,6 +21,7 @@ static const struct machine base_machine = {
     .agent_fd = 14,
     .agent_isa_fd = 15,
     .memory_fd = -1,
+    .state_fd = -1,
     .rtc_base = "utc",
 };
 
@@ -111,9 +112,9 @@ static void memory_is_a_file(void **state)
     assert_value(&m, "-object", 0, "memory-backend-memfd,id=ram,size=536870912,share=on");
     m.memory_fd = 9;
     assert_value(&m, "-object", 0, "memory-backend-file,id=ram,size=536870912,mem-path=/proc/self/fd/9,share=on");
-    m.incoming = true;
+    m.state_fd = 8;
     assert_value(&m, "-object", 0, "memory-backend-file,id=ram,size=536870912,mem-path=/proc/self/fd/9,share=off");
-    assert_value(&m, "-incoming", 0, "defer");
+    assert_value(&m, "-incoming", 0, "fd:8");
 }
 
 static void nics_are_where_they_were(void **state)

@@ -55,12 +55,9 @@ static void test_round_trip(void **state)
     assert_string_equal(info->nics[1].mac, "52:54:00:ab:cd:ef");
     assert_true(info->nics[0].slot == -1 && info->nics[1].slot == 2 && info->nics[0].link && !info->nics[1].link);
     assert_string_equal(info->disks, "[]");
-    off_t at;
-    size_t n;
     char bytes[sizeof(STATE)];
-    snapshot_file_state(f, &at, &n);
-    assert_int_equal(n, sizeof(STATE));
-    assert_int_equal(pread(snapshot_file_fd(f), bytes, n, at), n);
+    _cleanup_close_ int devices = snapshot_file_state(f, &e);
+    assert_int_equal(read(devices, bytes, sizeof(bytes)), sizeof(STATE));
     assert_string_equal(bytes, STATE);
     assert_int_equal(pread(snapshot_file_fd(f), bytes, 4, 8192), 4);
     assert_memory_equal(bytes, "xxxx", 4);

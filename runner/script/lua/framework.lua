@@ -387,14 +387,32 @@ local function shuffle()
     end
 end
 
+-- The state that each test begins with, when the file asks for that (reset_between_tests).
+local function take_baseline(filter)
+    local count = 0
+    for _, entry in ipairs(tests) do
+        if not why_skipped(entry, filter) then count = count + 1 end
+    end
+    scopes.end_chunk()
+    if scopes.wants_reset() and count > 0 then scopes.take_baseline(count > 1) end
+end
+
+-- Brings that state back; what fails poisons the rest of the file.
+local function reset()
+    local ok, problem = pcall(scopes.reset)
+    if not ok then poisoned = tostring(problem) end
+end
+
 -- Runs the registered tests. Returns nothing; every outcome is an event.
 function framework.run(filter)
     if filter.shuffle then shuffle() end
+    take_baseline(filter)
     local plan = {}
     for i, entry in ipairs(tests) do
         plan[i] = {name = entry.name, meta = entry.meta, file = entry.file, line = entry.line}
     end
     core.emit("worker_tests", {tests = plan})
+    local changed = false -- a test has run
     for _, entry in ipairs(tests) do
         local reason = why_skipped(entry, filter)
         local over = core.file_over()
@@ -402,10 +420,14 @@ function framework.run(filter)
             emit("test_skipped", entry, {reason = reason})
         elseif over then
             fail_unrun(entry, "not run: " .. over)
-        elseif poisoned then
-            fail_unrun(entry, "failed-due-to-poisoned-state: " .. poisoned)
         else
-            run_one(entry)
+            if changed and scopes.wants_reset() and not poisoned then reset() end
+            if poisoned then
+                fail_unrun(entry, "failed-due-to-poisoned-state: " .. poisoned)
+            else
+                run_one(entry)
+                changed = true
+            end
         end
     end
 end

@@ -17,6 +17,7 @@ core.class("lab", methods)
 local fields = setmetatable({}, {__mode = "k"}) -- lab userdata -> its fields
 local settings = {timeout = nil, reset_between_tests = nil}
 local root, current_scope, file_scope
+local chunk_done -- the tests run
 local home = setmetatable({}, {__mode = "k"}) -- VM → the lab that it was made in
 
 local function fields_of(lab, call)
@@ -121,9 +122,8 @@ function methods.vm(lab, name, profile, opts)
     check_free("lab:vm", lab, "vm", name, 2)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
-    barriers.set_home(vm, outermost(lab))
-    barriers.set_home(vm, outermost(lab))
     home[vm] = lab
+    barriers.set_home(vm, outermost(lab))
     bind(vm)
     return vm
 end
@@ -304,8 +304,17 @@ function lab_meta.__newindex(_, key, value)
             if not ok then error("provium.timeout: " .. problem, 2) end
         end
         settings.timeout = value
+    elseif key == "reset_between_tests" then
+        if type(value) ~= "boolean" and value ~= nil then
+            error(("provium.reset_between_tests: expected true or false (got %s)"):format(type(value)), 2)
+        end
+        if current_scope ~= file_scope or chunk_done then
+            error("provium.reset_between_tests can only be set while the file is loaded, outside of tests", 2)
+        end
+        settings.reset_between_tests = value
     else
-        error(("provium.%s cannot be assigned; the only setting is provium.timeout"):format(tostring(key)), 2)
+        error(("provium.%s cannot be assigned; the settings are provium.timeout and provium.reset_between_tests"):format(
+            tostring(key)), 2)
     end
 end
 
@@ -364,7 +373,10 @@ function scopes.close()
 end
 
 -- For lua/snapshot.lua.
-scopes.lab_methods, scopes.direct_vms, scopes.fields_of = methods, direct_vms, fields_of
+scopes.lab_methods, scopes.fields_of, scopes.kind_of = methods, fields_of, kind_of
+function scopes.end_chunk() chunk_done = true end
+function scopes.root() return root end
+function scopes.wants_reset() return settings.reset_between_tests end
 function scopes.lab_of(vm) return home[vm] end
 
 -- Every handle of that class, of the file and of the running test.

@@ -106,10 +106,10 @@ local function place(vm, nics)
 end
 
 -- Several steps each for all VMs: `list` holds {vm=, path=, info=}.
-local function restore_all(list)
-    for _, one in ipairs(list) do core.vm_restore_begin(one.vm, one.path, place(one.vm, one.info.nics)) end
+local function restore_all(list, marked)
+    for _, one in ipairs(list) do core.vm_restore_begin(one.vm, one.path, place(one.vm, one.info.nics), marked) end
     for _, one in ipairs(list) do core.vm_restore_load(one.vm) end
-    for _, one in ipairs(list) do core.vm_restore_run(one.vm) end
+    for _, one in ipairs(list) do core.vm_restore_run(one.vm, marked) end
     for _, one in ipairs(list) do bridges.plug_missing(one.vm) end
 end
 
@@ -123,3 +123,277 @@ function core.vm_methods.restore(vm, what)
     scopes.at_caller(2, function() restore_all{{vm = vm, path = path, info = core.snapshot_info(path)}} end)
     return vm
 end
+
+--------------------------------------------------------------------------------------------------------------- labs
+
+local encode, decode, array = json.encode, json.decode, json.array
+
+local function escape(name)
+    return (name:gsub("[^%w._-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local function hex(bytes) return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
+
+local function bytes(text)
+    if #text % 2 ~= 0 or text:find("%X") then error("the saved state of a bridge is damaged", 0) end
+    return (text:gsub("..", function(pair) return string.char(tonumber(pair, 16)) end))
+end
+
+-- The lab and its sub-labs as a list of {lab, dir, vms, bridges, sub_labs}; each VM is in the first lab that has it.
+local function survey(lab, dir, list, seen)
+    local f = scopes.fields_of(lab)
+    local one = {lab = lab, name = f.name, dir = dir, vms = {}, bridges = {}, sub_labs = {}}
+    list[#list + 1] = one
+    for _, member in ipairs(f.order) do
+        local value = f[member.kind][member.name]
+        if not seen[value] then
+            seen[value] = true
+            if member.kind == "vm" then
+                one.vms[#one.vms + 1] = value
+            elseif member.kind == "bridge" then
+                one.bridges[#one.bridges + 1] = value
+            else
+                local sub = {name = member.name, dir = escape(member.name) .. ".lab"}
+                one.sub_labs[#one.sub_labs + 1] = sub
+                survey(value, dir .. "/" .. sub.dir, list, seen)
+            end
+        end
+    end
+    return list
+end
+
+local function each_vm(list)
+    local out = {}
+    for _, one in ipairs(list) do table.move(one.vms, 1, #one.vms, #out + 1, out) end
+    return out
+end
+
+-- What lab.json says of a VM. `file` is nil for one that does not run.
+local function vm_record(vm, state, dir, file)
+    local record = {name = vm:name(), profile = vm:profile(), file = file, state = state, memory_bytes = 0,
+                    cpus = 0, kernel_cmdline = "", nics = array{}, disks = array{}}
+    if not file then return record end
+    local info = core.snapshot_info(dir .. "/" .. file)
+    record.memory_bytes, record.cpus, record.kernel_cmdline = info.memory, info.cpus, info.cmdline
+    record.rng_seed = info.rng_seed
+    for i, nic in ipairs(info.nics) do
+        record.nics[i] = {bridge = nic.bridge, mac = nic.mac, ip = bridges.ip_on(vm, nic.bridge) or nil, link = nic.link}
+    end
+    return record, info
+end
+
+local function bridge_record(bridge)
+    local record = bridges.save(bridge)
+    record.saved = hex(record.saved)
+    for _, key in ipairs{"members", "partitions", "isolated", "impairments", "routes"} do
+        record[key] = array(record[key])
+    end
+    return record
+end
+
+local function write_index(one, states, durable)
+    local index = {format = 1, lab = one.name, agent = "", hypervisor = "", vms = array{}, bridges = array{},
+                   sub_labs = array(one.sub_labs)}
+    for i, vm in ipairs(one.vms) do
+        local running = states[vm] == "booted" or states[vm] == "paused"
+        local record, info = vm_record(vm, states[vm], one.dir, running and escape(vm:name()) .. ".snap" or nil)
+        index.vms[i] = record
+        if info then index.agent, index.hypervisor = info.agent, info.hypervisor end
+    end
+    for i, bridge in ipairs(one.bridges) do index.bridges[i] = bridge_record(bridge) end
+    core.lab_write(one.dir, encode(index), durable)
+end
+
+-- Writes the surveyed labs; `states` holds the state of each VM.
+local function save(list, states, durable)
+    local running = {}
+    for _, vm in ipairs(each_vm(list)) do
+        if states[vm] == "booted" or states[vm] == "paused" then running[#running + 1] = vm end
+    end
+    for _, one in ipairs(list) do core.make_directory(one.dir) end
+    while_frozen(running, function()
+        for _, one in ipairs(list) do
+            for _, vm in ipairs(one.vms) do
+                if states[vm] == "booted" or states[vm] == "paused" then
+                    core.vm_capture(vm, one.dir .. "/" .. escape(vm:name()) .. ".snap", durable, bridges.names())
+                end
+            end
+        end
+    end)
+    for i = #list, 1, -1 do write_index(list[i], states, durable) end
+end
+
+local function states_of(call, vms)
+    local states = {}
+    for _, vm in ipairs(vms) do
+        states[vm] = vm:state()
+        if states[vm] == "dead" then
+            error(('%s: vm "%s" is dead; shut it down or remove it from the lab'):format(call, vm:name()), 0)
+        end
+    end
+    return states
+end
+
+function scopes.lab_methods.snapshot(lab, dir)
+    scopes.fields_of(lab, "lab:snapshot")
+    if dir ~= nil and type(dir) ~= "string" then
+        error(("lab:snapshot: the directory must be a string (got %s)"):format(type(dir)), 2)
+    end
+    local target
+    scopes.at_caller(2, function()
+        target = dir or core.temporary_path(".lab")
+        local list = survey(lab, target, {}, {})
+        local vms = each_vm(list)
+        local states = states_of("lab:snapshot", vms)
+        refuse_live("lab:snapshot", vms)
+        core.make_directory(target)
+        local ok, problem = pcall(save, list, states, dir ~= nil)
+        if not ok then
+            core.path_delete(target)
+            error(problem, 0)
+        end
+    end)
+    return dir or new_handle(LAB_SNAPSHOT, target)
+end
+
+-- The index of a directory and those of its sub-labs. Everything that can be found out is, before anything is touched.
+local function read_lab(dir)
+    local index = decode(core.lab_read(dir))
+    for _, record in ipairs(index.vms) do
+        if type(record.file) == "string" then
+            record.path = dir .. "/" .. record.file
+            record.info = core.snapshot_info(record.path)
+        end
+    end
+    for _, record in ipairs(index.bridges) do record.saved = bytes(record.saved) end
+    for _, sub in ipairs(index.sub_labs) do sub.index = read_lab(dir .. "/" .. sub.dir) end
+    return index
+end
+
+-- Finds or makes what the index names. `all` collects {vm, record} and {bridge, record, lab}.
+local function match(lab, index, all)
+    local f, methods = scopes.fields_of(lab), scopes.lab_methods
+    local vms = {}
+    for _, record in ipairs(index.vms) do
+        local vm = f.vm[record.name] or methods.vm(lab, record.name, record.profile)
+        vms[record.name] = vm
+        all.vms[#all.vms + 1] = {vm = vm, record = record, path = record.path, info = record.info}
+    end
+    for _, record in ipairs(index.bridges) do
+        local bridge = f.bridge[record.name] or methods.bridge(lab, record.name)
+        all.bridges[#all.bridges + 1] = {bridge = bridge, record = record, vms = vms, lab = lab}
+    end
+    for _, sub in ipairs(index.sub_labs) do match(f.sub_lab[sub.name] or methods.lab(lab, sub.name), sub.index, all) end
+    return all
+end
+
+local function replace_bridges(list)
+    for _, one in ipairs(list) do bridges.replace(one.bridge, one.record, one.vms) end
+    for _, one in ipairs(list) do
+        local others = {}
+        for i, name in ipairs(one.record.routes) do others[i] = one.lab[name] end
+        if #others > 0 then one.bridge:route(others) end
+    end
+end
+
+-- Brings everything into the recorded state. `marked`: the VMs' own marks are used, so that handles stay valid.
+local function bring_back(all, marked)
+    local concerned, running = {}, {}
+    for _, one in ipairs(all.vms) do concerned[one.vm] = true end
+    for _, one in ipairs(all.bridges) do bridges.check_replace("lab:restore", one.bridge, concerned) end
+    for _, one in ipairs(all.vms) do
+        if one.record.state == "created" then core.vm_unboot(one.vm) else one.vm:shutdown() end
+        if one.path then running[#running + 1] = one end
+    end
+    replace_bridges(all.bridges)
+    local ok, problem = pcall(restore_all, running, marked)
+    if not ok then
+        for _, one in ipairs(running) do one.vm:shutdown() end
+        error(problem, 0)
+    end
+    for _, one in ipairs(running) do
+        if one.record.state == "paused" then one.vm:pause() end
+    end
+end
+
+local function restore_lab(lab, dir) bring_back(match(lab, read_lab(dir), {vms = {}, bridges = {}})) end
+
+function scopes.lab_methods.restore(lab, what)
+    scopes.fields_of(lab, "lab:restore")
+    local dir = path_argument("lab:restore", LAB_SNAPSHOT, what)
+    scopes.at_caller(2, function() restore_lab(lab, dir) end)
+    return lab
+end
+
+------------------------------------------------------------------------------------------------ reset_between_tests
+
+local baseline -- {all, members}: what the root lab was when the file's chunk had run
+
+local function copy_members(lab, out)
+    local f = scopes.fields_of(lab)
+    local copy = {order = {}, vm = {}, bridge = {}, sub_lab = {}}
+    for i, member in ipairs(f.order) do
+        copy.order[i] = member
+        copy[member.kind][member.name] = f[member.kind][member.name]
+        if member.kind == "sub_lab" then copy_members(f.sub_lab[member.name], out) end
+    end
+    out[lab] = copy
+    return out
+end
+
+-- Members of before are members again; what came since is closed.
+local function bring_members_back(members)
+    for lab, copy in pairs(members) do
+        local f = scopes.fields_of(lab)
+        for _, member in ipairs(f.order) do
+            local value = f[member.kind][member.name]
+            if copy[member.kind][member.name] ~= value and member.kind ~= "sub_lab" then value:close() end
+        end
+        f.order = table.move(copy.order, 1, #copy.order, 1, {})
+        for _, kind in ipairs{"vm", "bridge", "sub_lab"} do
+            f[kind] = {}
+            for name, value in pairs(copy[kind]) do f[kind][name] = value end
+        end
+    end
+end
+
+-- Refuses streams; with `keep`, takes the baseline.
+function scopes.take_baseline(keep)
+    local list = survey(scopes.root(), "", {}, {})
+    local vms = each_vm(list)
+    refuse_live("reset_between_tests: would auto-snapshot a live stream", vms)
+    if not keep then return end
+    local target = core.temporary_path(".lab")
+    local states = states_of("reset_between_tests", vms)
+    list = survey(scopes.root(), target, {}, {})
+    for _, vm in ipairs(vms) do
+        if states[vm] == "paused" then vm:resume() end
+        if is_running(vm) then core.vm_mark(vm) end
+    end
+    save(list, states, false)
+    for _, vm in ipairs(vms) do
+        if is_running(vm) then core.vm_mark_release(vm) end
+        if states[vm] == "paused" then vm:pause() end
+    end
+    baseline = {index = read_lab(target), members = copy_members(scopes.root(), {})}
+end
+
+function scopes.reset()
+    bring_members_back(baseline.members)
+    bring_back(match(scopes.root(), baseline.index, {vms = {}, bridges = {}}), true)
+end
+
+------------------------------------------------------------------------------------------------------- for fixtures
+
+-- restore_vm(lab, name, path): a new VM of the lab, out of a snapshot; restore_lab(lab, dir): members of the lab, likewise;
+-- snapshot_path(value), lab_snapshot_path(value): the path of a handle, or nil for anything else.
+local function path_of(meta)
+    return function(value) return getmetatable(value) == meta.__name and paths[value] or nil end
+end
+
+local function restore_vm(lab, name, path)
+    return scopes.lab_methods.vm(lab, name, core.snapshot_info(path).profile):restore(path)
+end
+
+return {restore_vm = restore_vm, restore_lab = restore_lab, snapshot_path = path_of(SNAPSHOT),
+        lab_snapshot_path = path_of(LAB_SNAPSHOT)}

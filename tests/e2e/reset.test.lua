@@ -1,0 +1,65 @@
+-- reset_between_tests: each body begins with what the file's chunk left; the chunk's handles stay valid.
+provium.reset_between_tests = true
+
+local vm = provium:vm("a", "default"):boot()
+local lan = provium:bridge("lan")
+local later = provium:vm("later", "default")
+lan:attach(vm)
+vm:write_file("/tmp/mark", "chunk")
+local file = vm:open_file("/tmp/log", {read = true, write = true, create = true})
+file:write("from the chunk")
+local process = vm:run_async("while read line; do echo \"<$line>\"; done")
+local worker = vm:spawn_worker()
+worker:run("echo w >/tmp/worker"):assert_ok()
+local runs = 0
+
+local function check(t)
+    runs = runs + 1
+    t:assert_eq(vm:state(), "booted")
+    t:assert_eq(vm:read_file("/tmp/mark"), "chunk")
+    t:assert_eq(later:state(), "created")
+    t:assert_eq(provium.extra, nil)
+    t:assert_eq(table.concat(lan:members(), ","), "a")
+    file:seek(0)
+    t:assert_eq(file:read(100), "from the chunk")
+    worker:run("cat /tmp/worker"):assert_ok()
+    t:assert(not lan:is_isolated(vm))
+    t:assert(math.abs(vm:clock():get() - os.time()) < 60)
+    local output = process:stdout_stream()
+    process:stdin_write("hello\n")
+    output:expect("<hello>")
+    output:close()
+end
+
+test("first", function(t)
+    check(t)
+    vm:write_file("/tmp/mark", "first")
+    file:write(" and more")
+    worker:run("rm /tmp/worker"):assert_ok()
+    lan:isolate(vm)
+    process:kill()
+    later:boot()
+end)
+
+test("second", function(t)
+    check(t)
+    vm:shutdown()
+end)
+
+test("third", function(t)
+    check(t)
+    vm:reset()
+    t:assert_contains(t:assert_raises(function() file:read(1) end), "belongs to an earlier boot")
+end)
+
+test("fourth", function(t)
+    check(t)
+    pcall(vm.run, vm, "echo c >/proc/sysrq-trigger", {timeout = 20})
+    wait_until(function() return vm:state() == "dead" end, {timeout = 60})
+end)
+
+test("fifth", function(t)
+    check(t)
+    t:assert_eq(runs, 5)
+    t:assert_contains(t:assert_raises(function() provium.reset_between_tests = false end), "while the file is loaded")
+end)
