@@ -309,7 +309,8 @@ function bridges.save(bridge)
         end
     end
     return {name = f.name, options = f.opts, members = members, partitions = partitions, isolated = isolated,
-            impairments = bridge:impairments(), routes = bridge:routes(), saved = ask("snapshot", core.net_save, f.id)}
+            impairments = bridge:impairments(), routes = bridge:routes(), uplink = bridge:uplink(),
+            saved = ask("snapshot", core.net_save, f.id)}
 end
 
 -- Raises when a VM that runs on would lose its network by bridges.replace.
@@ -329,10 +330,8 @@ function bridges.replace(bridge, record, vms)
     local id = ask("restore", core.net_load, record.saved, list)
     for _, vm in pairs(f.closed and {} or f.members) do
         if vm then
-            core.vm_unplug(vm, f.id, true)
-            for i, known in ipairs(of_vm[vm]) do
-                if known == bridge then table.remove(of_vm[vm], i) break end
-            end
+            core.vm_drop_nic(vm, f.id)
+            forget(vm, bridge)
         end
     end
     if not f.closed then core.net_close(f.id) end
@@ -342,6 +341,8 @@ function bridges.replace(bridge, record, vms)
         f.members[item.name] = item.vm or false
         if item.vm then remember(item.vm, bridge) end
     end
+    local uplink = record.uplink
+    if uplink then ask("restore", core.net_enable_uplink, id, uplink.host_loopback, uplink.forwards) end
 end
 
 -- NICs of a running VM that its machine has not.
