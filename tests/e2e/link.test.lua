@@ -260,6 +260,17 @@ test("DHCP: a member its own address, others a lease, and nothing when it is off
     t:assert(not a:run("udhcpc -n -q -t 2 -T 1 -i " .. silent, {timeout = 60}):ok())
 end)
 
+test("names by DNS, and none where it is off", function(t)
+    local named, mute = provium:bridge("named"), provium:bridge("mute", {dns = false})
+    named:attach({a, b})
+    mute:attach({a, b})
+    local answer = a:run("nslookup B.NAMED " .. named:subnet().gateway):assert_ok().stdout
+    t:assert_contains(answer, b:ip("named"))
+    t:assert_contains(a:run("nslookup " .. b:ip("named") .. " " .. named:subnet().gateway):assert_ok().stdout, "b.named")
+    t:assert(not a:run("nslookup nobody.named " .. named:subnet().gateway):ok())
+    t:assert(not a:run("nslookup b.mute " .. mute:subnet().gateway, {timeout = 60}):ok())
+end)
+
 test("the router of bridges: TTL, errors, fragments", function(t)
     local near, far = provium:bridge("near", {mtu = 1500}), provium:bridge("far", {mtu = 1300})
     near:attach(a)
