@@ -182,7 +182,7 @@ test("stack overflow and lack of memory are failures like others", function(t)
     local tests = outcomes(t, [[
         test("deep", function() local function f() return 1 + f() end f() end)
         test("c deep", function() local s = string.rep("(", 300) assert(load("return " .. s)) end)
-        test("memory", function() local x = string.rep("x", 3 << 30) end)
+        test("memory", function() local x = string.rep("x", 0x7ffffff0) end)
         test("after", function() end)
     ]])
     t:assert_contains(tests.deep.message, "stack overflow")
