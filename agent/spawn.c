@@ -18,7 +18,8 @@
 
 extern char **environ;
 
-static struct rlimit files_limit;
+/* Before the agent raised it for itself, and as raised: a worker may have set another one since. */
+static struct rlimit files_limit, raised_limit;
 
 void spawn_init(void)
 {
@@ -29,6 +30,7 @@ void spawn_init(void)
         wanted.rlim_cur = wanted.rlim_max;
         setrlimit(RLIMIT_NOFILE, &wanted);
     }
+    getrlimit(RLIMIT_NOFILE, &raised_limit);
     setenv("PATH", DEFAULT_PATH, 0);
 }
 
@@ -171,7 +173,9 @@ void spawn_ordinary(void)
     _cleanup_close_ int fd = proc_open("self/oom_score_adj", O_WRONLY);
     if (fd >= 0 && write(fd, "0", 1) < 0)
         errno = 0; /* it was not protected */
-    setrlimit(RLIMIT_NOFILE, &files_limit);
+    struct rlimit now;
+    if (!getrlimit(RLIMIT_NOFILE, &now) && !memcmp(&now, &raised_limit, sizeof(now)))
+        setrlimit(RLIMIT_NOFILE, &files_limit);
 }
 
 void spawn_child(const struct spawn *s)

@@ -1,5 +1,6 @@
 #include "initrd/hash.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -77,4 +78,20 @@ void hash_remember(const char *scratch_root, const char *kind, const struct stat
     _cleanup_(cache_file_done) struct cache_file file = CACHE_FILE_INIT;
     if (cache_create(directory, &file, NULL) == 0 && write_full(file.fd, hex, HASH_HEX_SIZE - 1) == 0)
         cache_install(&file, name, NULL);
+}
+
+int hash_file(const char *path, const char *scratch_root, const char *kind, char out[static HASH_HEX_SIZE],
+              struct err *e)
+{
+    int64_t started = clock_realtime_ns();
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_errno(e, "`%s`", path);
+    if (hash_recall(scratch_root, kind, &st, out))
+        return 0;
+    if (hash_fd(fd, out, e) < 0)
+        return err_prefix(e, "`%s`", path);
+    hash_remember(scratch_root, kind, &st, started, out);
+    return 0;
 }

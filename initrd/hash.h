@@ -22,3 +22,6 @@ int hash_fd(int fd, char out[static HASH_HEX_SIZE], struct err *e);
 bool hash_recall(const char *scratch_root, const char *kind, const struct stat *st, char out[static HASH_HEX_SIZE]);
 void hash_remember(const char *scratch_root, const char *kind, const struct stat *st, int64_t started,
                    const char *hex);
+/* Of the file at `path`, by memory when it has it. */
+int hash_file(const char *path, const char *scratch_root, const char *kind, char out[static HASH_HEX_SIZE],
+              struct err *e);

@@ -10,9 +10,9 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 #define FIELD(field) offsetof(struct options, field)
 #define SELECT       (VERB_RUN | VERB_LIST)
 #define REPORT       (VERB_RUN | VERB_MERGE)
-#define LAUNCH       (VERB_RUN | VERB_PREPARE)
+#define LAUNCH       (VERB_RUN | VERB_PREPARE | VERB_FIXTURE)
 #define KERNEL       (LAUNCH | VERB_INIT)
-#define MACHINE      (VERB_RUN | VERB_DOCTOR)
+#define MACHINE      (VERB_RUN | VERB_DOCTOR | VERB_FIXTURE)
 
 /* clang-format off */
 const struct option_row option_rows[] = {
@@ -40,6 +40,8 @@ const struct option_row option_rows[] = {
      "durations to balance shards by; a run updates them", NULL},
     {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
      "another order, of files (default), of tests in their file, or both", shuffle_words},
+    {"fixtures", 0, OPTION_FLAG, FIELD(fixtures), NULL, GROUP_SELECTION, VERB_LIST,
+     "the fixtures instead of the tests", NULL},
     {"watch", 0, OPTION_FLAG, FIELD(watch), NULL, GROUP_SELECTION, VERB_RUN,
      "then wait, and run again what a change concerns; Ctrl-C leaves", NULL},
     {"allow-missing", 0, OPTION_FLAG, FIELD(allow_missing), NULL, GROUP_SELECTION, VERB_MERGE,
@@ -59,7 +61,7 @@ const struct option_row option_rows[] = {
      "CPUs for guests (default: those this process may use)", NULL},
     {"cpu-overcommit", 0, OPTION_FACTOR, FIELD(cpu_overcommit), "F", GROUP_RESOURCES, VERB_RUN,
      "multiplies the CPUs, 0.5 to 8.0 (default 1.0)", NULL},
-    {"timeout", 0, OPTION_DURATION, FIELD(timeout_ns), "DUR", GROUP_RESOURCES, VERB_RUN,
+    {"timeout", 0, OPTION_DURATION, FIELD(timeout_ns), "DUR", GROUP_RESOURCES, VERB_RUN | VERB_FIXTURE,
      "limit per file, 0 for none (default 300s)", NULL},
     {"backfill", 0, OPTION_FLAG, FIELD(backfill), NULL, GROUP_RESOURCES, VERB_RUN,
      "let files that fit pass one that waits for memory, for 30 s at most", NULL},
@@ -85,7 +87,7 @@ const struct option_row option_rows[] = {
      "run no build commands of profiles", NULL},
     {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,
      "leave the merging of equal pages (KSM) as it is", NULL},
-    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN,
+    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN | VERB_FIXTURE,
      "skip the checks before the run", NULL},
 
     {"verbose", 'v', OPTION_FLAG, FIELD(verbose), NULL, GROUP_OUTPUT, REPORT,

@@ -24,7 +24,7 @@ struct options {
     bool include_slow;
     struct strv tags, no_tags, tag_meta, no_tag_meta; /* the last two are "K=V" */
     char *since, *durations;
-    bool rerun_failed, allow_missing, watch, force;
+    bool rerun_failed, allow_missing, watch, force, fixtures;
     struct shard {
         unsigned index, count; /* index from 1 */
     } shard;

@@ -43,7 +43,7 @@ struct run {
     unsigned jobs;
 };
 
-static struct amount pool_budget(const struct options *options)
+struct amount pool_budget(const struct options *options)
 {
     struct host_resources host = host_resources_read("/proc", "/sys/fs/cgroup");
     double cpus = options->cpus ? options->cpus : host.cpus;

@@ -5,6 +5,7 @@
 #include "cli/select.h"
 #include "config/environment.h"
 #include "loop/loop.h"
+#include "pool/pool.h"
 #include "pool/worker.h"
 
 /* Event sinks and loop; several runs, one after the other, under --watch. */
@@ -21,3 +22,6 @@ int run_session_run(struct run_session *s, const struct selection *selection, co
 int run_session_restart(struct run_session *s, struct err *e);
 /* Gives readers some time for what is left. `code` is that of the last run; returns the final one. */
 int run_session_end(struct run_session *s, int code);
+
+/* The memory and CPUs that --mem, --cpus and --cpu-overcommit stand for. */
+struct amount pool_budget(const struct options *options);

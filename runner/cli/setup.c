@@ -61,7 +61,7 @@ static void suggest_command(const struct options *options, struct err *e)
 int setup_files(const struct options *options, const struct config *config, struct discovery *ret,
                 struct err *e)
 {
-    if (discover(&options->operands, &config->roots, ".test.lua", ret, e) < 0) {
+    if (discover(&options->operands, &config->roots, options->fixtures ? ".fixture.lua" : ".test.lua", ret, e) < 0) {
         if (options->operands.count)
             suggest_command(options, e);
         return -1;

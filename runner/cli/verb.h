@@ -17,6 +17,7 @@
 #define VERB_INIT       (1u << 6)
 #define VERB_COMPLETION (1u << 7)
 #define VERB_MAN        (1u << 8)
+#define VERB_FIXTURE    (1u << 12)
 #define VERB_ALL        (~0u)
 
 struct verb {
@@ -44,3 +45,4 @@ int verb_prepare(const struct options *options);
 int verb_init(const struct options *options);
 int verb_completion(const struct options *options);
 int verb_man(const struct options *options);
+int verb_fixture(const struct options *options);

@@ -34,6 +34,6 @@ int verb_list(const struct options *options)
             puts(files.files[i].path);
     }
     if (!files.count)
-        say_note("no test files found");
+        say_note("no %s found", options->fixtures ? "fixtures" : "test files");
     return 0;
 }

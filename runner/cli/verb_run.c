@@ -1,14 +1,12 @@
 /* `provium [PATH...]`: finds the files, enters the sandbox, runs them and reports. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "cli/coverage_step.h"
+#include "cli/guests.h"
 #include "cli/ksm.h"
 #include "cli/output.h"
 #include "cli/preflight.h"
@@ -17,62 +15,8 @@
 #include "cli/setup.h"
 #include "cli/verb.h"
 #include "cli/watch.h"
+#include "fixture/evict.h"
 #include "initrd/merge.h"
-#include "ns/sandbox.h"
-#include "uplink/broker.h"
-#include "config/qemu.h"
-#include "vm/accel.h"
-
-/* Forks the process that keeps the host's network for bridges with an uplink; it ends with this one. -1: none. */
-static int start_broker(void)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    pid_t pid;
-    int broker = uplink_broker_start(&pid, &e);
-    if (broker < 0)
-        say_warning("bridges can have no uplink: %s", err_message(&e));
-    return broker;
-}
-
-/* Continues in the inner process. */
-static int enter_sandbox(enum sandbox_choice choice, bool quiet)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    fflush(NULL);
-    if (choice == SANDBOX_OFF || sandbox_enter(&e) == 0)
-        return 0;
-    if (choice == SANDBOX_REQUIRE) {
-        err_prefix(&e, "sandbox = \"require\"");
-        say_error(&e);
-        return -1;
-    }
-    if (!quiet)
-        say_note("running without a sandbox: %s (`provium doctor` tells how to get it)", err_message(&e));
-    return 0;
-}
-
-/* Tries KVM unless no profile wants it. *ret_note says why it is TCG; malloc'ed. */
-static bool choose_kvm(const struct options *options, const struct config *config, const struct environment *env,
-                       char **ret_note)
-{
-    _cleanup_err_ struct err e = ERR_INIT;
-    bool wanted = false;
-    for (size_t i = 0; i < config->profile_count; i++)
-        wanted = wanted || (config->profiles[i].accel != ACCEL_TCG && config->profiles[i].arch == ARCH_X86_64);
-    *ret_note = xstrdup("");
-    if (!wanted)
-        return false;
-    _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
-    const struct accel_probe probe = {
-        .qemu = qemu ? qemu : "", .scratch_root = env->scratch_root, .fresh = options->accel == ACCEL_KVM};
-    if (accel_probe_kvm(&probe, &e) == 0)
-        return true;
-    free(*ret_note);
-    *ret_note = xstrdup(err_message(&e));
-    if (!options->quiet)
-        say_note("guests run under TCG, software emulation: %s", err_message(&e));
-    return false;
-}
 
 static uint64_t choose_seed(const struct options *options)
 {
@@ -80,12 +24,6 @@ static uint64_t choose_seed(const struct options *options)
     if (!options->seed_given && getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
         seed = (uint64_t)getpid();
     return seed;
-}
-
-/* Names this run among all runs; malloc'ed. */
-static char *make_run_id(void)
-{
-    return xasprintf("%" PRIx64 "-%d", (uint64_t)clock_realtime_ns(), (int)getpid());
 }
 
 /* What all runs of this process share. */
@@ -101,7 +39,7 @@ struct running {
 static int run_once(const struct config *config, const struct selection *selection, int *ret_signal, void *arg)
 {
     const struct running *running = arg;
-    _cleanup_free_ char *run_id = make_run_id();
+    _cleanup_free_ char *run_id = guests_make_run_id();
     struct worker_run worker = {
         .roots = selection->found.roots,
         .kvm = running->kvm,
@@ -109,8 +47,8 @@ static int run_once(const struct config *config, const struct selection *selecti
         .run_id = run_id,
         .seed = running->options->seed,
     };
-    (void)config;
     initrd_cache_sweep(running->env->scratch_root);
+    store_evict(config->cache_dir, config->cache_max_size);
     int code = run_session_run(running->session, selection, &worker, ret_signal);
     int out = output_owns_stdout(running->options) ? STDERR_FILENO : STDOUT_FILENO;
     if (running->coverage->path && !coverage_step_report(running->coverage, out) && !code)
@@ -128,9 +66,9 @@ static int run_selection(const struct options *options, const struct environment
     int signal_number, code = EXIT_USAGE;
     if (guests && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
         say_note("KSM merges equal pages of guests now (--no-ksm leaves it alone)");
-    running.kvm = guests && choose_kvm(options, config, env, &running.accel_note);
-    int broker = guests ? start_broker() : -1;
-    if (!guests || enter_sandbox(config->sandbox, options->quiet) == 0) {
+    running.kvm = guests && guests_choose_kvm(options, config, env, &running.accel_note);
+    int broker = guests ? guests_start_broker() : -1;
+    if (!guests || guests_enter_sandbox(config->sandbox, options->quiet) == 0) {
         running.session = run_session_new(options, env, broker, &e);
         if (!running.session)
             say_error(&e);

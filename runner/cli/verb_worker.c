@@ -1,6 +1,7 @@
 /* The hidden side of `provium [PATH...]`: the process of one test file, started by the dispatcher with the same
  * command line. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/output.h"
 #include "cli/say.h"
@@ -26,6 +27,8 @@ int verb_worker(const struct options *options, const char *link_fd)
         .no_build = options->no_build,
         .quiet_stdout = output_owns_stdout(options),
         .show_progress = !options->quiet && !options->no_progress,
+        .fixture = options->verb->bit == VERB_FIXTURE ? options->operands.items[1] : NULL,
+        .build_again = options->verb->bit == VERB_FIXTURE && !strcmp(options->operands.items[0], "rebuild"),
     };
     unsetenv(WORKER_FD_VARIABLE);
     unsetenv(WORKER_FILTER_VARIABLE);

@@ -4,7 +4,7 @@
 
 const struct verb verbs[] = {
     {NULL, VERB_RUN, "[PATH...]", -1, "run the test files (*.test.lua) below PATH", verb_run},
-    {"list", VERB_LIST, "[PATH...]", -1, "print the test files that would run, and run nothing",
+    {"list", VERB_LIST, "[PATH...]", -1, "print the test files that would run, or the fixtures, and run nothing",
      verb_list},
     {"doctor", VERB_DOCTOR, "", 0, "check this machine, and say how to fix what is amiss",
      verb_doctor},
@@ -17,6 +17,8 @@ const struct verb verbs[] = {
     {"init", VERB_INIT, "[DIR]", 1, "write a first configuration, test and fixture", verb_init},
     {"completion", VERB_COMPLETION, "bash|zsh|fish", 1, "print a completion script for a shell", verb_completion},
     {"man", VERB_MAN, "", 0, "print the manual page", verb_man},
+    {"fixture", VERB_FIXTURE, "list|build|rebuild|clean|stale [PATH]", 2, "look at the fixture cache, fill and empty it",
+     verb_fixture},
 };
 const size_t verb_count = ARRAY_SIZE(verbs);
 

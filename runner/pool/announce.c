@@ -97,6 +97,46 @@ static void end_vms(struct job *job)
     }
 }
 
+/* ------------------------------------------------------------------------------------------------- builds */
+
+static void drop_build(struct job *job)
+{
+    struct live_build *build = job->builds;
+    job->builds = build->next;
+    free(build->fixture);
+    free(build->key);
+    free(build);
+}
+
+/* A build that another one needs is inside of it. */
+static void note_build(struct job *job, const struct event *ev)
+{
+    if (event_is(ev, "fixture_build_started")) {
+        struct live_build *build = xnew0(struct live_build);
+        *build = (struct live_build){
+            job->builds, ev->ts, payload_string(ev->payload, "path"), payload_string(ev->payload, "key")};
+        job->builds = build;
+    } else if (event_is(ev, "fixture_build_done") && job->builds) {
+        drop_build(job);
+    }
+}
+
+/* Those that the worker has not finished. */
+static void end_builds(struct job *job)
+{
+    while (job->builds) {
+        _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+        payload_add_text(&p, "file", job->work->file->label);
+        payload_add_text(&p, "path", job->builds->fixture);
+        payload_add_int(&p, "duration_ns", clock_realtime_ns() - job->builds->started);
+        payload_add_uint(&p, "snapshot_bytes", 0);
+        payload_add_text(&p, "key", job->builds->key);
+        payload_add_text(&p, "error", "the process of the file ended");
+        emit_now(job, "fixture_build_done", &p);
+        drop_build(job);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------- tests */
 
 /* Why this test failed in an earlier attempt, or NULL. */
@@ -130,6 +170,7 @@ void announce_forward(struct job *job, const struct event *ev)
     emit(job, ev->ts, ev->kind, &p);
     if (event_is(ev, "vm_spawned") || event_is(ev, "vm_shutdown"))
         note_vm(job, ev);
+    note_build(job, ev);
 }
 
 static void add_test(struct payload *p, const struct job *job, const char *name)
@@ -193,6 +234,7 @@ static void add_result(struct payload *p, const struct work *work, const struct 
 void announce_completed(struct job *job)
 {
     end_vms(job);
+    end_builds(job);
     if (job->has_claim)
         announce_claim(job, "claim_released");
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;

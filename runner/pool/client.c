@@ -82,6 +82,13 @@ void pool_client_emit(struct pool_client *c, const char *kind, const struct buf 
         _exit(1);
 }
 
+void pool_client_emit_payload(struct pool_client *c, const char *kind, const struct payload *payload)
+{
+    _cleanup_buf_ struct buf packed = BUF_INIT(EVENT_FRAME_MAX);
+    payload_write(payload, &packed);
+    pool_client_emit(c, kind, &packed);
+}
+
 static void send_amount(struct pool_client *c, const char *kind, const char *what, uint64_t memory_bytes,
                         unsigned cpus)
 {

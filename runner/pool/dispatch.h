@@ -20,6 +20,12 @@ struct live_vm {
     char *name;
 };
 
+struct live_build {
+    struct live_build *next;
+    int64_t started; /* since the epoch */
+    char *fixture, *key;
+};
+
 /* A running file. */
 struct job {
     struct job *next;
@@ -35,10 +41,12 @@ struct job {
     struct amount held, wanted, claimed;
     struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
     bool waiting, wants_claim, has_claim, done;
-    bool waits_for_build; /* of a fixture, by another running file */
+    bool waits_for_build; /* of a fixture, by another file… */
+    bool builder_is_here; /* … of this run */
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
     struct live_vm *vms;
+    struct live_build *builds; /* of fixtures, the innermost first */
 };
 
 struct dispatcher {

@@ -53,7 +53,7 @@ static char *name_holders(const struct dispatcher *d)
 static bool all_wait(const struct dispatcher *d)
 {
     for (const struct job *j = d->jobs; j; j = j->next)
-        if (!j->waiting && !j->waits_for_build)
+        if (!j->waiting && !(j->waits_for_build && j->builder_is_here))
             return false;
     return true;
 }
@@ -111,11 +111,11 @@ void lend_wait_for_build(struct job *job, const struct event *ev)
 {
     struct bytes holder = {0};
     payload_bytes(ev->payload, "held_by_file", &holder);
+    job->waits_for_build = true;
+    job->builder_is_here = false;
     for (const struct job *j = job->d->jobs; j; j = j->next)
-        if (j != job && bytes_is(holder, j->work->file->label))
-            job->waits_for_build = true;
-    if (!job->waits_for_build)
-        return;
+        if (j != job && (bytes_is(holder, j->work->file->label) || bytes_is(holder, j->work->file->path)))
+            job->builder_is_here = true;
     job_begin_wait(job);
     lend_serve_waiting(job->d);
 }

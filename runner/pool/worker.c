@@ -10,6 +10,7 @@
 #include "events/event.h"
 #include "events/payload.h"
 #include "pool/client.h"
+#include "script/fixture.h"
 #include "script/script.h"
 
 #define VMS_PER_FILE 10000 /* room for VM numbers of one file within the run's */
@@ -122,7 +123,9 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
         emit_text(client, "worker_chunk_error", err_message(&e));
         return;
     }
-    if (script_run(script, w->filter_json, w->timeout_ns, &e) < 0)
+    int result = w->fixture ? fixture_make(script, w->fixture, w->build_again, w->timeout_ns, &e)
+                            : script_run(script, w->filter_json, w->timeout_ns, &e);
+    if (result < 0)
         emit_text(client, "worker_chunk_error", err_message(&e));
     if (*script->deadline.file_message)
         emit_text(client, script->deadline.interrupted ? "worker_interrupted" : "worker_timed_out",

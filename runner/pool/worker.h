@@ -29,6 +29,8 @@ struct worker_settings {
     const char *filter_json; /* the value of WORKER_FILTER_VARIABLE */
     int64_t timeout_ns;      /* per file; 0: none */
     bool no_build, quiet_stdout, show_progress;
+    const char *fixture;     /* not a test file: this fixture is to be built, the job's path is its file */
+    bool build_again;        /* … even when it is cached */
 };
 
 /* Runs the file named by the job frame that comes over `link_fd`; returns the exit code, 0 unless the harness itself

@@ -33,6 +33,10 @@ uint64_t check_size(lua_State *L, int index, const char *what);
 /* String without NUL bytes. */
 const char *check_path(lua_State *L, int index, const char *what);
 
+/* Pushes a host path as it is to be opened: a relative one is looked for beside the Lua file that holds the call, then, with
+ * `existing`, beside the running file. */
+const char *push_beside_caller(lua_State *L, const char *path, bool existing);
+
 /* Fields of an option table (or nil): each returns whether the key is there. The value stays on the Lua stack
  * nowhere: strings are anchored by the table. */
 bool option_string(lua_State *L, int index, const char *call, const char *key, const char **ret, size_t *ret_size);

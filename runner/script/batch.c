@@ -18,39 +18,6 @@ struct recorder {
 static const char *const names[] = {"run",   "read_file", "write_file", "stat", "listdir",
                                     "mkdir", "unlink",    "rename",     "syscall"};
 
-/* b:<name>(…): appends {name, arguments…} to the user value of `b`. */
-static int record(lua_State *L)
-{
-    int n = lua_gettop(L);
-    luaL_checkudata(L, 1, BATCH);
-    lua_getiuservalue(L, 1, 1);
-    lua_createtable(L, n + 1, 1);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_rawseti(L, -2, 1);
-    for (int i = 2; i <= n; i++) {
-        lua_pushvalue(L, i);
-        lua_rawseti(L, -2, i);
-    }
-    lua_pushinteger(L, n);
-    lua_setfield(L, -2, "n");
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-    return 0;
-}
-
-static int batch_index(lua_State *L)
-{
-    const char *key = luaL_tolstring(L, 2, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        if (!strcmp(key, names[i])) {
-            lua_pushstring(L, key);
-            lua_pushcclosure(L, record, 1);
-            return 1;
-        }
-    }
-    return raise_format(L, "batch has no method \"%s\" (run, read_file, write_file, stat, listdir, mkdir, unlink, rename, "
-                           "syscall)", key);
-}
-
 static int batch_collect(lua_State *L)
 {
     struct recorder *r = lua_touserdata(L, 1);
@@ -59,58 +26,89 @@ static int batch_collect(lua_State *L)
     return 0;
 }
 
-static void add_syscall(lua_State *L, struct guest_batch *batch)
+/* The arguments of one operation, whichever it is. */
+struct arguments {
+    struct guest_command command;
+    struct guest_syscall call;
+    const char *path, *data;
+    size_t n;
+    bool follow, parents;
+    int64_t perm;
+};
+
+static void read_syscall(lua_State *L, struct guest_syscall *s)
 {
-    struct guest_syscall s = {.nr = luaL_checkinteger(L, 2)};
     int n = lua_gettop(L) - 2;
+    *s = (struct guest_syscall){.nr = luaL_checkinteger(L, 2)};
     if (lua_istable(L, 3))
         raise_format(L, "batch: syscall takes integers");
     if (n > 6)
         raise_format(L, "batch: syscall: more than 6 arguments");
     for (int i = 0; i < n; i++)
-        s.args[i] = luaL_checkinteger(L, 3 + i);
-    guest_batch_syscall(batch, &s);
+        s->args[i] = luaL_checkinteger(L, 3 + i);
 }
 
-/* add(b, arguments…) with the name as upvalue 1 and the anchor table as upvalue 2 */
-static int add(lua_State *L)
+static void read_arguments(lua_State *L, const char *name, struct arguments *a)
 {
     static const char *const stat_keys[] = {"follow", NULL}, *const mkdir_keys[] = {"perm", "parents", NULL};
+    *a = (struct arguments){.follow = true, .perm = 0755};
+    if (!strcmp(name, "run")) {
+        read_exec_options(L, "run", true, &a->command);
+        return;
+    }
+    if (!strcmp(name, "syscall")) {
+        read_syscall(L, &a->call);
+        return;
+    }
+    a->path = check_path(L, 2, name);
+    if (!strcmp(name, "write_file")) {
+        a->data = luaL_checklstring(L, 3, &a->n);
+    } else if (!strcmp(name, "rename")) {
+        a->data = check_path(L, 3, name);
+    } else if (!strcmp(name, "stat")) {
+        check_options(L, 3, "stat", stat_keys);
+        option_boolean(L, 3, "stat", "follow", &a->follow);
+    } else if (!strcmp(name, "mkdir")) {
+        check_options(L, 3, "mkdir", mkdir_keys);
+        option_boolean(L, 3, "mkdir", "parents", &a->parents);
+        if (option_integer(L, 3, "mkdir", "perm", &a->perm) && (a->perm < 0 || a->perm > 07777))
+            raise_format(L, "mkdir: perm must be 0 to 4095 (0o7777)");
+    }
+}
+
+static void send(struct guest_batch *batch, const char *name, const struct arguments *a)
+{
+    if (!strcmp(name, "run"))
+        guest_batch_run(batch, &a->command);
+    else if (!strcmp(name, "syscall"))
+        guest_batch_syscall(batch, &a->call);
+    else if (!strcmp(name, "read_file"))
+        guest_batch_read_file(batch, a->path);
+    else if (!strcmp(name, "write_file"))
+        guest_batch_write_file(batch, a->path, a->data, a->n, -1);
+    else if (!strcmp(name, "stat"))
+        guest_batch_stat(batch, a->path, a->follow);
+    else if (!strcmp(name, "listdir"))
+        guest_batch_listdir(batch, a->path);
+    else if (!strcmp(name, "mkdir"))
+        guest_batch_mkdir(batch, a->path, (unsigned)a->perm, a->parents);
+    else if (!strcmp(name, "unlink"))
+        guest_batch_unlink(batch, a->path);
+    else
+        guest_batch_rename(batch, a->path, a->data);
+}
+
+/* add(b, arguments…) with the name as upvalue 1 and the anchor table as upvalue 2: while `b` records, the arguments are
+ * only looked at; so nothing is wrong with them any more when the first operation is sent. */
+static int add(lua_State *L)
+{
     struct recorder *r = lua_touserdata(L, 1);
     const char *name = lua_tostring(L, lua_upvalueindex(1));
-    bool follow = true, parents = false;
-    int64_t perm = 0755;
-    size_t n;
-    if (!strcmp(name, "run")) {
-        struct guest_command command;
-        read_exec_options(L, "run", true, &command);
-        guest_batch_run(r->batch, &command);
-    } else if (!strcmp(name, "syscall")) {
-        add_syscall(L, r->batch);
-    } else {
-        const char *path = check_path(L, 2, name);
-        if (!strcmp(name, "read_file")) {
-            guest_batch_read_file(r->batch, path);
-        } else if (!strcmp(name, "write_file")) {
-            const char *data = luaL_checklstring(L, 3, &n);
-            guest_batch_write_file(r->batch, path, data, n, -1);
-        } else if (!strcmp(name, "stat")) {
-            check_options(L, 3, "stat", stat_keys);
-            option_boolean(L, 3, "stat", "follow", &follow);
-            guest_batch_stat(r->batch, path, follow);
-        } else if (!strcmp(name, "listdir")) {
-            guest_batch_listdir(r->batch, path);
-        } else if (!strcmp(name, "mkdir")) {
-            check_options(L, 3, "mkdir", mkdir_keys);
-            option_boolean(L, 3, "mkdir", "parents", &parents);
-            option_integer(L, 3, "mkdir", "perm", &perm);
-            guest_batch_mkdir(r->batch, path, (unsigned)perm & 07777, parents);
-        } else if (!strcmp(name, "unlink")) {
-            guest_batch_unlink(r->batch, path);
-        } else {
-            guest_batch_rename(r->batch, path, check_path(L, 3, name));
-        }
-    }
+    struct arguments a;
+    read_arguments(L, name, &a);
+    if (!r->batch)
+        return 0;
+    send(r->batch, name, &a);
     for (int i = lua_gettop(L); i > 1; i--) { /* what the batch borrows outlives this frame */
         lua_rawseti(L, lua_upvalueindex(2), (lua_Integer)lua_rawlen(L, lua_upvalueindex(2)) + 1);
     }
@@ -161,6 +159,45 @@ static void push_entry(lua_State *L, const struct guest_batch_entry *e)
     lua_setfield(L, -2, "ok");
 }
 
+/* b:<name>(…): appends {name, arguments…} to the user value of `b`. */
+static int record(lua_State *L)
+{
+    int n = lua_gettop(L);
+    luaL_checkudata(L, 1, BATCH);
+    lua_getiuservalue(L, 1, 1);
+    lua_createtable(L, n + 1, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_rawseti(L, -2, 1);
+    for (int i = 2; i <= n; i++) {
+        lua_pushvalue(L, i);
+        lua_rawseti(L, -2, i);
+    }
+    lua_pushinteger(L, n);
+    lua_setfield(L, -2, "n");
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_settop(L, n);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushnil(L);
+    lua_pushcclosure(L, add, 2);
+    lua_insert(L, 1);
+    lua_call(L, n, 0);
+    return 0;
+}
+
+static int batch_index(lua_State *L)
+{
+    const char *key = luaL_tolstring(L, 2, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        if (!strcmp(key, names[i])) {
+            lua_pushstring(L, key);
+            lua_pushcclosure(L, record, 1);
+            return 1;
+        }
+    }
+    return raise_format(L, "batch has no method \"%s\" (run, read_file, write_file, stat, listdir, mkdir, unlink, rename, "
+                           "syscall)", key);
+}
+
 static int vm_batch(lua_State *L)
 {
     struct vm_object *o = check_vm(L);
@@ -197,14 +234,15 @@ static int vm_batch(lua_State *L)
         lua_settop(L, 5);
     }
     int failed = guest_batch_wait(r->batch, deadline, &e);
+    if (failed) /* now: the machine may be gone when the recorder is collected */
+        guest_batch_free(steal_ptr(r->batch));
     guest_call_end(L, o, "batch", failed ? &e : NULL);
     lua_createtable(L, (int)count, 0);
     for (lua_Integer i = 1; i <= count; i++) {
         push_entry(L, guest_batch_entry(r->batch, (size_t)i - 1));
         lua_rawseti(L, -2, i);
     }
-    guest_batch_free(r->batch);
-    r->batch = NULL;
+    guest_batch_free(steal_ptr(r->batch));
     return 1;
 }
 

@@ -196,14 +196,36 @@ static int64_t shifted(int64_t deadline, int64_t ns)
     return deadline == DEADLINE_NONE ? deadline : deadline + ns;
 }
 
-void deadline_shift(struct deadline *d, int64_t ns)
+static void shift_test(struct deadline *d, int64_t ns)
 {
     d->test = shifted(d->test, ns);
-    d->file = shifted(d->file, ns);
     d->nag_at = shifted(d->nag_at, ns);
     d->test_start += ns;
+}
+
+void deadline_shift(struct deadline *d, int64_t ns)
+{
+    shift_test(d, ns);
+    d->file = shifted(d->file, ns);
+    d->waited += ns;
     source_set_deadline(d->nag_timer, d->nag_at);
     rearm(d);
+}
+
+void deadline_suspend(struct deadline *d)
+{
+    d->suspended = clock_monotonic_ns();
+    source_set_deadline(d->nag_timer, DEADLINE_NONE);
+    arm_alarm(0);
+}
+
+void deadline_resume(struct deadline *d, int64_t waited)
+{
+    int64_t elapsed = clock_monotonic_ns() - d->suspended;
+    d->suspended = 0;
+    waited = waited < 0 ? elapsed : waited;
+    shift_test(d, elapsed - waited);
+    deadline_shift(d, waited);
 }
 
 static void hook(lua_State *L, lua_Debug *ar);
@@ -225,8 +247,8 @@ static void raise_over(lua_State *L, struct deadline *d, const char *call, const
     if (file && !*d->file_message)
         memcpy(d->file_message, text, sizeof(text));
     if (!d->expired) { /* it listens: from now on the grace counts */
-        alarm_stage = 1;
         arm_alarm(GRACE_NS);
+        alarm_stage = 1; /* not before: the alarm of the deadline itself may be on its way */
     }
     d->expired = true;
     d->call[0] = '\0';
@@ -243,6 +265,15 @@ static void position(lua_State *L, char *out, size_t n)
     size_t size = strlen(out);
     if (size >= 2)
         out[size - 2] = '\0';
+}
+
+void deadline_inherit(struct deadline *d, const struct deadline *from)
+{
+    if (!*from->file_message)
+        return;
+    memcpy(d->file_message, from->file_message, sizeof(d->file_message));
+    memcpy(d->message, from->file_message, sizeof(d->message));
+    d->expired = true;
 }
 
 int64_t deadline_enter(lua_State *L, struct deadline *d, const char *call, int64_t own)

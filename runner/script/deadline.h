@@ -16,6 +16,8 @@ struct deadline {
     int64_t test, file;       /* absolute; DEADLINE_NONE: none */
     int64_t test_limit, file_limit; /* as asked, ns, for messages */
     int64_t test_start, nag_at;
+    int64_t waited;           /* sum of what deadline_shift was told */
+    int64_t suspended;        /* since when; 0: it is not */
     bool nag;                 /* print "still running" lines */
     bool interrupted;         /* by SIGTERM */
     bool expired;             /* a deadline was raised since the last deadline_start_test */
@@ -40,6 +42,14 @@ void deadline_start_test(struct deadline *d, const char *test_name, int64_t limi
 void deadline_stop_test(lua_State *L, struct deadline *d);
 /* Moves both by a wait that does not count. */
 void deadline_shift(struct deadline *d, int64_t ns);
+
+/* Between the two nothing ends this file. Then the test's limit moves by the whole time and the file's by `waited`, or also
+ * by the whole time when that is negative. */
+void deadline_suspend(struct deadline *d);
+void deadline_resume(struct deadline *d, int64_t waited);
+
+/* When the file's limit was hit in another Lua state that worked for this one, it was hit here. */
+void deadline_inherit(struct deadline *d, const struct deadline *from);
 
 /* Has one passed? */
 bool deadline_is_over(const struct deadline *d);

@@ -50,6 +50,9 @@ int syscall_async_binding(lua_State *L);
 int ioctl_binding(lua_State *L);
 int read_mem_binding(lua_State *L);
 
+/* Asynchronous system calls of this boot of the VM that nobody has awaited yet. */
+unsigned syscalls_unawaited(lua_State *L, const struct vm_object *o);
+
 /* Metatables; each in its file. */
 void file_open(lua_State *L);
 void process_open(lua_State *L);

@@ -201,6 +201,18 @@ static int async_await(lua_State *L)
     return 1;
 }
 
+unsigned syscalls_unawaited(lua_State *L, const struct vm_object *o)
+{
+    unsigned count = 0;
+    lua_getfield(L, LUA_REGISTRYINDEX, PENDING);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        const struct handle *h = lua_touserdata(L, -2);
+        count += h->o == o && h->async && !h->awaited && h->generation == vm_generation(o->vm);
+    }
+    lua_pop(L, 1);
+    return count;
+}
+
 static int async_collect(lua_State *L)
 {
     struct handle *h = lua_touserdata(L, 1);

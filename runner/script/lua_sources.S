@@ -11,10 +11,12 @@ lua_\name\()_end:
     source wait
     source barrier
     source bridge
+    source bridge_state
     source link
     source nic
     source lab
     source snapshot
     source framework
+    source fixture
 
     .section .note.GNU-stack, "", @progbits

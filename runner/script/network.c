@@ -7,8 +7,6 @@
 #include "base/alloc.h"
 #include "script/argument.h"
 
-#define SAVED_MAX (16 << 20)
-
 struct network *network_of(lua_State *L)
 {
     struct script *s = script_of(L);
@@ -57,8 +55,7 @@ static struct vm_object *vm_field(lua_State *L)
     return o;
 }
 
-/* The array {{name=, vm=}, …} at `index`; the result is anchored by the stack. */
-static struct member_request *read_members(lua_State *L, int index)
+struct member_request *network_read_members(lua_State *L, int index)
 {
     size_t n = lua_rawlen(L, index);
     struct member_request *requests = lua_newuserdatauv(L, (n + 1) * sizeof(*requests), 0);
@@ -138,40 +135,6 @@ static int net_info(lua_State *L)
     return 1;
 }
 
-static int free_saved(lua_State *L)
-{
-    buf_done(lua_touserdata(L, 1));
-    return 0;
-}
-
-/* core.net_save(id) → everything that a snapshot keeps of a bridge, as bytes */
-static int net_save(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    struct buf *saved = lua_newuserdatauv(L, sizeof(*saved), 0);
-    *saved = BUF_INIT(SAVED_MAX);
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, free_saved);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
-    network_finish(L, network_bridge_save(network_of(L), network_check_bridge(L), saved, &e), &e);
-    lua_pushlstring(L, (const char *)buf_head(saved), saved->len);
-    return 1;
-}
-
-/* core.net_load(bytes, {{name=, vm=}, …}) → id of a new bridge */
-static int net_load(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    struct bridge_info info;
-    size_t size, n = lua_rawlen(L, 2);
-    const char *saved = luaL_checklstring(L, 1, &size);
-    struct member_request *vms = read_members(L, 2);
-    network_finish(L, network_bridge_load(network_of(L), saved, size, vms, n, &info, &e), &e);
-    lua_pushinteger(L, info.id);
-    return 1;
-}
-
 static int net_stats(lua_State *L)
 {
     struct err e = ERR_INIT;
@@ -206,7 +169,7 @@ static int net_attach(lua_State *L)
     struct err e = ERR_INIT;
     uint32_t id = network_check_bridge(L);
     size_t n = lua_rawlen(L, 2);
-    struct member_request *requests = read_members(L, 2);
+    struct member_request *requests = network_read_members(L, 2);
     struct member_info *infos = lua_newuserdatauv(L, (n + 1) * sizeof(*infos), 0);
     network_finish(L, network_attach(network_of(L), id, requests, n, infos, &e), &e);
     for (size_t i = 0; i < n; i++) {
@@ -468,8 +431,6 @@ void network_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"net_bridge", net_bridge},
         {"net_close", net_close},
-        {"net_save", net_save},
-        {"net_load", net_load},
         {"net_info", net_info},
         {"net_stats", net_stats},
         {"net_attach", net_attach},

@@ -15,6 +15,8 @@ void network_open(lua_State *L);
 struct network *network_of(lua_State *L);
 uint32_t network_check_bridge(lua_State *L);
 int network_finish(lua_State *L, int failed, struct err *e);
+/* The array {{name=, vm=}, …} at `index`; the result is anchored by the stack, on top of it. */
+struct member_request *network_read_members(lua_State *L, int index);
 /* Each NULL-terminated. */
 extern const luaL_Reg network_vm_functions[], network_uplink_functions[], network_capture_functions[];
 /* The method `stats` of streams. */

@@ -75,7 +75,8 @@ static int net_uplink(lua_State *L)
     lua_newtable(L);
     network_set_boolean(L, "icmp", info->icmp);
     network_set_boolean(L, "ipv6", info->ipv6);
-    network_set_boolean(L, "host_loopback", info->host_loopback);
+    if (info->host_loopback)
+        network_set_boolean(L, "host_loopback", true);
     if (info->failed)
         network_set_boolean(L, "failed", true);
     lua_createtable(L, (int)info->dns_count, 0);

@@ -180,7 +180,11 @@ static int process_close_stdin(lua_State *L)
 
 static int output_stream(lua_State *L, unsigned output)
 {
+    static const char *const keys[] = {"window", NULL};
+    const char *method = output ? "stderr_stream" : "stdout_stream";
     struct handle *h = check_process(L);
+    check_options(L, 2, method, keys);
+    option_window(L, 2, method); /* a cursor over what is captured anyway: only its range matters */
     push_stream(L, guest_process_stream(h->process, output), h->o->label, 1);
     return 1;
 }

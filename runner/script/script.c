@@ -17,8 +17,9 @@
 
 /* lua/ as bytes (lua_sources.S). */
 extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
-    lua_bridge_end[], lua_link_start[], lua_link_end[], lua_nic_start[], lua_nic_end[], lua_lab_start[], lua_lab_end[],
-    lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[], lua_framework_end[];
+    lua_bridge_end[], lua_bridge_state_start[], lua_bridge_state_end[], lua_link_start[], lua_link_end[], lua_nic_start[],
+    lua_nic_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
+    lua_framework_end[], lua_fixture_start[], lua_fixture_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -106,6 +107,7 @@ static int open_state(lua_State *L)
     int bridges = lua_gettop(L);
     run_bridge_part(L, core, bridges, "=[provium:link]", lua_link_start, lua_link_end);
     run_bridge_part(L, core, bridges, "=[provium:nic]", lua_nic_start, lua_nic_end);
+    run_bridge_part(L, core, bridges, "=[provium:bridge_state]", lua_bridge_state_start, lua_bridge_state_end);
     lua_pushvalue(L, bridges);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     lua_pushvalue(L, core);
@@ -122,6 +124,11 @@ static int open_state(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
+    lua_pushvalue(L, core);
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
+    run_source(L, "=[provium:fixture]", lua_fixture_start, lua_fixture_end, 3);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
     return 0;
 }
 
@@ -180,6 +187,7 @@ void script_free(struct script *s)
     barrier_done(s);
     deadline_done(&s->deadline);
     temporary_remove(s);
+    strv_done(&s->missed);
     free(s);
 }
 
@@ -249,6 +257,13 @@ static int close_file_scope(lua_State *L)
     return 0;
 }
 
+void script_close(struct script *s)
+{
+    deadline_start_file(&s->deadline, 0);
+    lua_pushcfunction(s->L, close_file_scope);
+    call_protected(s->L, NULL);
+}
+
 int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e)
 {
     lua_State *L = s->L;
@@ -263,8 +278,45 @@ int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns,
         lua_pushcclosure(L, run_tests, 1);
         result = call_protected(L, e);
     }
-    deadline_start_file(&s->deadline, 0);
-    lua_pushcfunction(L, close_file_scope);
-    call_protected(L, NULL);
+    script_close(s);
     return result;
+}
+
+/* Upvalues: the chunk, the kind of its result. */
+static int run_fixture(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
+    lua_getfield(L, -1, "begin");
+    lua_call(L, 0, 0);
+    lua_pop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_call(L, 0, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
+    lua_getfield(L, -1, "result");
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_call(L, 2, 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.result_kind");
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.result");
+    return 0;
+}
+
+int script_run_fixture(struct script *s, const char *expects, char **ret_path, bool *ret_lab, struct err *e)
+{
+    lua_State *L = s->L;
+    if (load_chunk(s, e) < 0)
+        return -1;
+    lua_pushstring(L, expects);
+    lua_pushcclosure(L, run_fixture, 2);
+    s->deadline.file = s->parent->deadline.file;
+    s->deadline.file_limit = s->parent->deadline.file_limit;
+    deadline_stop_test(L, &s->deadline);
+    if (call_protected(L, e) < 0)
+        return -1;
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.result");
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.result_kind");
+    *ret_path = xstrdup(lua_tostring(L, -2));
+    *ret_lab = !strcmp(lua_tostring(L, -1), "lab");
+    lua_pop(L, 2);
+    return 0;
 }

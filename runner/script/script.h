@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/strv.h"
 #include "config/config.h"
 #include "loop/loop.h"
 #include "pool/client.h"
@@ -43,6 +44,10 @@ struct script {
     char *temporary;          /* directory of snapshots without a path; NULL: none yet */
     int temporary_fd;         /* holds its lock */
     unsigned temporary_count; /* names given out */
+    bool from_fixture;        /* what is restored now is a fixture's */
+    struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
+    const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
+    struct strv missed;               /* … and what it has not, once each */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */
@@ -59,6 +64,11 @@ DEFINE_CLEANUP(struct script, script_free)
 /* Runs the file: its chunk, its tests, the end of its scope; every test outcome is an event. `filter_json` holds
  * the map that lua/framework.lua takes. Fails with the chunk's error when the chunk did. */
 int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns, struct err *e);
+/* Runs a fixture's chunk instead, within what is left of the parent's file limit. *ret_path: its snapshot, malloc'ed. Then
+ * script_close, while the path is in use, and script_free. `expects`: "vm" or "lab", NULL for either; *ret_lab: which. */
+int script_run_fixture(struct script *s, const char *expects, char **ret_path, bool *ret_lab, struct err *e);
+/* The end of the file's scope: closes everything; the snapshots without a path of their own stay until script_free. */
+void script_close(struct script *s);
 /* Adds a line to the running test's log; without one nothing happens. */
 void script_log(struct script *s, const char *line);
 

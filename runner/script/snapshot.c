@@ -9,15 +9,14 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
 #include "base/strv.h"
 #include "base/tree.h"
 #include "script/argument.h"
+#include "script/handle.h"
 #include "script/network.h"
 #include "script/stream.h"
 #include "script/temporary.h"
 #include "script/vm.h"
-#include "snapshot/lab_file.h"
 
 static int run_step(lua_State *L, const char *call, vm_step_fn step)
 {
@@ -240,7 +239,7 @@ static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t dead
 {
     if (vm_restore_run(o->vm, &o->launch.boot, lua_toboolean(L, 2) ? o->mark : NULL, deadline, e) < 0)
         return -1;
-    vm_announce_boot(s, o, "snapshot");
+    vm_announce_boot(s, o, s->from_fixture ? "fixture" : "snapshot");
     launch_done(&o->launch);
     return network_configure_vm(s, o, deadline, e);
 }
@@ -355,53 +354,6 @@ static int path_delete_binding(lua_State *L)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------- labs */
-
-/* core.lab_read(directory) → the text of its lab.json, which is as it should be */
-static int lab_read_binding(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    struct buf text = BUF_INIT(LAB_FILE_MAX);
-    if (lab_file_read(check_path(L, 1, "restore: directory"), &text, NULL, NULL, &e) < 0) {
-        buf_done(&text);
-        return raise_err(L, &e);
-    }
-    char *copy = buf_steal_str(&text);
-    lua_pushstring(L, copy);
-    free(copy);
-    return 1;
-}
-
-/* core.lab_write(directory, text, durable) */
-static int lab_write_binding(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    size_t n;
-    const char *text = luaL_checklstring(L, 2, &n);
-    char *path = path_join(luaL_checkstring(L, 1), LAB_FILE);
-    int failed = file_write_atomic(path, text, n, 0644, lua_toboolean(L, 3), &e);
-    free(path);
-    return failed ? raise_err(L, &e) : 0;
-}
-
-/* core.make_directory(path): it must not be there, or be empty */
-static int make_directory_binding(lua_State *L)
-{
-    const char *path = check_path(L, 1, "snapshot: directory");
-    struct err e = ERR_INIT;
-    if (dir_create_all(path, 0777, &e) < 0)
-        return raise_err(L, &e);
-    DIR *d = opendir(path);
-    unsigned entries = 0;
-    while (d && readdir(d))
-        entries++;
-    if (d)
-        closedir(d);
-    if (!d || entries > 2)
-        return raise_format(L, "`%s` %s", path, d ? "exists and is not empty" : "cannot be read");
-    return 0;
-}
-
 /* core.live_stream(stream) → "kind(detail) at file:line", owner (a VM, a handle of one, or nil); nothing when it is not live */
 static int live_stream_binding(lua_State *L)
 {
@@ -409,18 +361,17 @@ static int live_stream_binding(lua_State *L)
         return 0;
     lua_pushstring(L, stream_describe_at(L, 1));
     lua_pushvalue(L, 1);
-    while (lua_isuserdata(L, -1) && !luaL_testudata(L, -1, "vm"))
+    while (lua_isuserdata(L, -1) && !luaL_testudata(L, -1, "vm")) {
         lua_getiuservalue(L, -1, 1);
+        lua_remove(L, -2);
+    }
     return 2;
 }
 
-/* core.calls_in_flight(vm) → how many asynchronous calls nobody has awaited */
-static int calls_in_flight_binding(lua_State *L)
+/* core.unawaited(vm) → how many asynchronous calls nobody has awaited */
+static int unawaited_binding(lua_State *L)
 {
-    struct vm_object *o = check_vm(L);
-    struct guest *guest = NULL;
-    bool asked = vm_state(o->vm) == VM_BOOTED && vm_guest(o->vm, "snapshot", DEADLINE_NONE, &guest, NULL) == 0;
-    lua_pushinteger(L, asked ? (lua_Integer)guest_calls_in_flight(guest) : 0);
+    lua_pushinteger(L, syscalls_unawaited(L, check_vm(L)));
     return 1;
 }
 
@@ -444,17 +395,15 @@ void snapshot_open(lua_State *L)
         {"vm_restore_load", load_binding},
         {"vm_restore_run", run_binding},
         {"snapshot_info", info_binding},
-        {"lab_read", lab_read_binding},
-        {"lab_write", lab_write_binding},
-        {"make_directory", make_directory_binding},
         {"temporary_path", temporary_path_binding},
         {"absolute_path", absolute_path_binding},
         {"path_size", path_size_binding},
         {"path_delete", path_delete_binding},
         {"live_stream", live_stream_binding},
-        {"calls_in_flight", calls_in_flight_binding},
+        {"unawaited", unawaited_binding},
         {"file_path", file_path_binding},
         {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
+    snapshot_lab_open(L);
 }

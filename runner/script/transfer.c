@@ -1,15 +1,14 @@
-/* vm:push_file and vm:pull_file. A relative host path is looked for beside the Lua file that holds the call, then beside
- * the running test file. */
+/* vm:push_file and vm:pull_file. */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "guest/transfer.h"
 #include "script/argument.h"
+#include "script/fixture.h"
 #include "script/handle.h"
 
-/* Pushes the host path as it is to be opened. `existing`: the second place is tried too. */
-static const char *push_host_path(lua_State *L, const char *path, bool existing)
+const char *push_beside_caller(lua_State *L, const char *path, bool existing)
 {
     lua_Debug ar;
     const char *from = script_of(L)->path;
@@ -43,14 +42,16 @@ static int vm_push_file(lua_State *L)
     static const char *const keys[] = {"auto_dep", "mode", NULL};
     struct vm_object *o = check_vm(L);
     const char *host = check_path(L, 2, "push_file"), *to = check_path(L, 3, "push_file");
-    bool auto_dep = true; /* read by the scan of fixtures */
+    bool auto_dep = true;
     int64_t mode = -1, deadline;
     struct err e = ERR_INIT;
     check_options(L, 4, "push_file", keys);
     option_boolean(L, 4, "push_file", "auto_dep", &auto_dep);
     if (option_integer(L, 4, "push_file", "mode", &mode) && (mode < 0 || mode > 07777))
         return raise_format(L, "push_file: mode must be 0 to 4095 (0o7777)");
-    host = push_host_path(L, host, true);
+    host = push_beside_caller(L, host, true);
+    if (auto_dep)
+        fixture_note_use(L, 1, "push_file", host);
     lua_pushfstring(L, "push_file \"%s\" -> \"%s\"", host, to);
     const char *call = lua_tostring(L, -1);
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);
@@ -66,7 +67,7 @@ static int vm_pull_file(lua_State *L)
     uint64_t size = 0;
     int64_t deadline;
     struct err e = ERR_INIT;
-    host = push_host_path(L, host, false);
+    host = push_beside_caller(L, host, false);
     lua_pushfstring(L, "pull_file \"%s\" -> \"%s\"", from, host);
     const char *call = lua_tostring(L, -1);
     struct guest *guest = guest_call_begin(L, o, call, DEADLINE_NONE, &deadline);

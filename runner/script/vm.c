@@ -9,6 +9,7 @@
 #include "script/barrier.h"
 #include "script/handle.h"
 #include "script/network.h"
+#include "script/fixture.h"
 #include "script/snapshot.h"
 #include "script/stream.h"
 
@@ -283,23 +284,12 @@ static int core_ping(lua_State *L)
     return 1;
 }
 
-/* core.is_idle(vm) → is no call in flight? */
-static int core_is_idle(lua_State *L)
-{
-    struct vm_object *o = check_vm(L);
-    struct guest *guest;
-    lua_pushboolean(L, vm_state(o->vm) != VM_BOOTED || vm_guest(o->vm, "is_idle", DEADLINE_NONE, &guest, NULL) < 0 ||
-                           !guest_calls_in_flight(guest));
-    return 1;
-}
-
-/* core.is_open_on(handle, vm): an open file, or a stream that is neither closed nor at its end? */
+/* core.is_open_on(file, vm) */
 static int core_is_open_on(lua_State *L)
 {
-    const struct handle *h = luaL_testudata(L, 1, "file");
-    bool open = h ? h->file && h->generation == vm_generation(h->o->vm) && vm_state(h->o->vm) != VM_SHUTDOWN
-                  : stream_is_live(L, 1);
-    lua_pushboolean(L, open && vm_behind(L, 1) == lua_touserdata(L, 2));
+    const struct handle *h = luaL_checkudata(L, 1, "file");
+    lua_pushboolean(L, h->file && h->o == lua_touserdata(L, 2) && h->generation == vm_generation(h->o->vm) &&
+                           vm_state(h->o->vm) != VM_SHUTDOWN);
     return 1;
 }
 
@@ -312,7 +302,6 @@ void vm_open(lua_State *L)
                                          {"boot_wait", vm_boot_wait_binding},
                                          {"console_tail", core_console_tail},
                                          {"ping", core_ping},
-                                         {"is_idle", core_is_idle},
                                          {"is_open_on", core_is_open_on},
                                          {NULL, NULL}};
     int core = lua_gettop(L);
@@ -344,4 +333,5 @@ void vm_open(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     network_open(L);
     snapshot_open(L);
+    fixture_open(L);
 }

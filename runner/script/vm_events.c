@@ -3,13 +3,6 @@
 #include "events/payload.h"
 #include "script/vm.h"
 
-static void emit(struct script *s, const char *kind, const struct payload *payload)
-{
-    _cleanup_buf_ struct buf packed = BUF_INIT(65536);
-    payload_write(payload, &packed);
-    pool_client_emit(s->pool, kind, &packed);
-}
-
 static void on_ended(struct vm *vm, void *arg)
 {
     struct vm_object *o = arg;
@@ -18,7 +11,7 @@ static void on_ended(struct vm *vm, void *arg)
     payload_add_uint(&p, "cid", o->cid);
     payload_add_int(&p, "duration_ns", clock_monotonic_ns() - vm_started_ns(vm));
     payload_add_text(&p, "reason", vm_state(vm) == VM_DEAD ? "dead" : o->closing ? "shutdown" : "poweroff");
-    emit(o->script, "vm_shutdown", &p);
+    pool_client_emit_payload(o->script->pool, "vm_shutdown", &p);
 }
 
 void vm_announce_boot(struct script *s, struct vm_object *o, const char *source)
@@ -32,7 +25,7 @@ void vm_announce_boot(struct script *s, struct vm_object *o, const char *source)
     payload_add_uint(&p, "cpus", machine->cpus);
     payload_add_int(&p, "boot_ns", clock_monotonic_ns() - vm_started_ns(o->vm));
     payload_add_text(&p, "source", source);
-    emit(s, "vm_spawned", &p);
+    pool_client_emit_payload(s->pool, "vm_spawned", &p);
     o->script = s;
     vm_on_ended(o->vm, on_ended, o);
 }

@@ -133,6 +133,23 @@ static void push_joined(lua_State *L, struct handle *p, const struct guest_resul
     }
 }
 
+/* Makes the error name the processes of the list that still run. */
+static void name_running(lua_State *L, int list, struct err *e)
+{
+    _cleanup_free_ char *text = xstrdup("join: still running:");
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list); i++) {
+        lua_rawgeti(L, list, i);
+        const struct handle *p = lua_touserdata(L, -1);
+        if (p->process && guest_process_is_running(p->process)) {
+            char *longer = xasprintf("%s pid %lld (%s)", text, (long long)guest_process_pid(p->process), p->label);
+            free(text);
+            text = longer;
+        }
+        lua_pop(L, 1);
+    }
+    err_set(e, e->code, "%s", text);
+}
+
 /* w:join(timeout?) → array, in start order */
 static int worker_join(lua_State *L)
 {
@@ -152,7 +169,7 @@ static int worker_join(lua_State *L)
             continue;
         failed = guest_process_wait(p->process, DEADLINE_NONE, deadline, &r, &e) < 0;
         if (failed) {
-            err_set(&e, e.code, "join: still running: pid %lld (%s)", (long long)guest_process_pid(p->process), p->label);
+            name_running(L, list, &e);
             break;
         }
         push_joined(L, p, &r);

@@ -6,9 +6,9 @@
 -- `provium` and what the file does meet at the same barrier.
 local core = ...
 
-local barriers = {on_failure = nil} -- on_failure(problem, traceback): of the running test, or nil
+-- on_failure(problem, traceback): of the running test, or nil; home(vm): the lab whose names it shares
+local barriers = {on_failure = nil, home = nil}
 local open = setmetatable({}, {__mode = "k"})  -- lab → {name → {lab, name, count, arrivals}}
-local homes = setmetatable({}, {__mode = "k"}) -- vm → lab
 local parked = {}   -- arrivals of coroutines that were not resumed yet, in order of arrival
 local failure       -- {problem}: of a coroutine, to be raised in the main body
 
@@ -114,16 +114,14 @@ function barriers.check(vm, spec, call)
             error(('%s: barrier: unknown key "%s" (accepted: count, name, timeout)'):format(call, tostring(key)), 3)
         end
     end
-    find(call .. ": barrier", homes[vm] or barriers.root, spec.name, spec.count, spec.timeout, 3)
+    find(call .. ": barrier", barriers.home(vm), spec.name, spec.count, spec.timeout, 3)
 end
 
 -- For C: the call waits at `gate`; `handle` is its Process or asynchronous call.
 function barriers.arrive(vm, spec, gate, handle)
-    local barrier, seconds = find("barrier", homes[vm] or barriers.root, spec.name, spec.count, spec.timeout, 3)
+    local barrier, seconds = find("barrier", barriers.home(vm), spec.name, spec.count, spec.timeout, 3)
     join(barrier, seconds, {gate = gate, handle = handle})
 end
-
-function barriers.set_home(vm, lab) homes[vm] = lab end
 
 -- Calls in guests whose time is up.
 local function expire()

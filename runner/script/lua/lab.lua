@@ -123,7 +123,6 @@ function methods.vm(lab, name, profile, opts)
     local vm = core.vm_new(name, profile, opts)
     insert(lab, "vm", name, vm)
     home[vm] = lab
-    barriers.set_home(vm, outermost(lab))
     bind(vm)
     return vm
 end
@@ -224,6 +223,7 @@ function methods.depends_on_file(lab, path)
     if type(path) ~= "string" then
         error(("lab:depends_on_file: path must be a string (got %s)"):format(type(path)), 2)
     end
+    core.note_use("depends_on_file", path)
 end
 
 ---------------------------------------------------------------------------------------------------- batch lifecycle
@@ -285,9 +285,17 @@ local function bound(lab, fn)
     end
 end
 
+local function bound_method(lab, method)
+    return function(first, ...)
+        if fields[first] then return method(first, ...) end
+        return method(lab, first, ...)
+    end
+end
+
 function lab_meta.__index(lab, key)
     if key == "pack" then return bound(lab, string.pack) end
     if key == "unpack" then return bound(lab, string.unpack) end
+    if key == "vm_fixture" or key == "lab_fixture" then return bound_method(lab, methods[key]) end
     local method = methods[key]
     if method then return method end
     if key == "timeout" or key == "reset_between_tests" then return settings[key] end
@@ -320,21 +328,25 @@ end
 
 function lab_meta.__tostring(lab) return ('lab "%s"'):format(fields[lab].name) end
 
-local function count_open(vm, class)
+function core.vm_methods.open_file_count(vm)
     local count = 0
-    for _, scope in ipairs{file_scope, current_scope ~= file_scope and current_scope or nil} do
-        for _, handle in ipairs(scope.handles[class]) do
-            if core.is_open_on(handle, vm) then count = count + 1 end
-        end
+    for _, file in ipairs(scopes.handles("file")) do
+        if core.is_open_on(file, vm) then count = count + 1 end
     end
     return count
 end
 
-function core.vm_methods.open_file_count(vm) return count_open(vm, "file") end
-function core.vm_methods.open_stream_count(vm) return count_open(vm, "stream") end
+function core.vm_methods.open_stream_count(vm)
+    local count, vms = 0, {[vm] = true}
+    for _, stream in ipairs(scopes.handles("stream")) do
+        local description, owner = core.live_stream(stream)
+        if description and (owner == vm or bridges.captures(stream, vms)) then count = count + 1 end
+    end
+    return count
+end
 
 function core.vm_methods.is_quiescent(vm)
-    return core.is_idle(vm) and count_open(vm, "file") == 0 and count_open(vm, "stream") == 0
+    return core.calls_in_flight(vm) == 0 and vm:open_file_count() == 0 and vm:open_stream_count() == 0
 end
 
 ------------------------------------------------------------------------------------------------------------- scopes
@@ -392,8 +404,29 @@ end
 function scopes.at_caller(level, fn)
     local ok, problem = pcall(fn)
     if ok then return end
+    if type(problem) == "string" then problem = problem:gsub("^%[provium:%a+%]:%d+: ", "") end
     if type(problem) == "string" and not problem:find("^[^\n]-:%d+: ") then error(problem, level + 1) end
     error(problem, 0)
+end
+
+-- Calls fn with the lab of the file's scope ("file") or of the running test ("test"); what it opens is closed with that.
+function scopes.at_scope(which, fn)
+    local scope = which == "file" and file_scope or current_scope
+    core.set_scope(scope.handles)
+    local ok, result = pcall(fn, scope.lab)
+    core.set_scope(current_scope.handles)
+    if not ok then error(result, 0) end
+    return result
+end
+
+-- The name, or the first of name_2, name_3, … that no member of that kind has.
+function scopes.free_name(lab, kind, name)
+    local candidate, n = name, 1
+    while find(lab, kind, candidate) ~= nil or find(current_scope.lab, kind, candidate) ~= nil do
+        n = n + 1
+        candidate = name .. "_" .. n
+    end
+    return candidate
 end
 
 function scopes.close_file() return close(file_scope) end
@@ -431,7 +464,7 @@ function scopes.check_alive(test_name)
 end
 
 root = new_lab("provium")
-barriers.root = root
+function barriers.home(vm) return outermost(home[vm] or root) end
 scopes.barriers = barriers
 file_scope = new_scope("provium")
 file_scope.lab = root

@@ -17,6 +17,7 @@ local function handle_kind(name)
     function methods.path(handle) return path_of(handle, "path") end
     function methods.size(handle) return core.path_size(path_of(handle, "size")) end
     function methods.delete(handle) core.path_delete(path_of(handle, "delete")) end
+    core.class((name:gsub(" ", "_")), methods)
     return {__index = methods, __name = name, __metatable = name,
             __tostring = function(handle) return ("%s `%s`"):format(name, tostring(paths[handle])) end}
 end
@@ -38,8 +39,10 @@ end
 
 ------------------------------------------------------------------------------------------------------------ saving
 
+local LIVE, CLOSE = "live streams", "close them first"
+
 -- What would go on in the host while the guest goes back: nothing may be live on these VMs.
-local function refuse_live(call, vms)
+local function refuse_live(call, vms, what, remedy)
     local concerned, lines = {}, {}
     for _, vm in ipairs(vms) do concerned[vm] = true end
     for _, stream in ipairs(scopes.handles("stream")) do
@@ -49,13 +52,12 @@ local function refuse_live(call, vms)
         end
     end
     if #lines > 0 then
-        error(("%s: live streams in %s; close them first:\n    %s"):format(call, core.file_path(),
-            table.concat(lines, "\n    ")), 0)
+        error(("%s: %s in %s; %s:\n    %s"):format(call, what, core.file_path(), remedy, table.concat(lines, "\n    ")), 0)
     end
     for _, vm in ipairs(vms) do
-        local n = core.calls_in_flight(vm)
+        local n = core.unawaited(vm)
         if n > 0 then
-            error(('%s: vm "%s" has %d asynchronous call%s in flight; await %s first'):format(call, vm:name(), n,
+            error(('%s: vm "%s" has %d asynchronous call%s that nobody has awaited; await %s first'):format(call, vm:name(), n,
                 n == 1 and "" or "s", n == 1 and "it" or "them"), 0)
         end
     end
@@ -86,7 +88,7 @@ function core.vm_methods.snapshot(vm, path)
         error(("%s: path must be a string (got %s)"):format(call, type(path)), 2)
     end
     scopes.at_caller(2, function()
-        if is_running(vm) then refuse_live(call, {vm}) end
+        if is_running(vm) then refuse_live(call, {vm}, LIVE, CLOSE) end
         local target = path or core.temporary_path(".snap")
         while_frozen({vm}, function() core.vm_capture(vm, target, path ~= nil, bridges.names()) end)
         path = target
@@ -245,7 +247,7 @@ function scopes.lab_methods.snapshot(lab, dir)
         local list = survey(lab, target, {}, {})
         local vms = each_vm(list)
         local states = states_of("lab:snapshot", vms)
-        refuse_live("lab:snapshot", vms)
+        refuse_live("lab:snapshot", vms, LIVE, CLOSE)
         core.make_directory(target)
         local ok, problem = pcall(save, list, states, dir ~= nil)
         if not ok then
@@ -293,6 +295,10 @@ local function replace_bridges(list)
         local others = {}
         for i, name in ipairs(one.record.routes) do others[i] = one.lab[name] end
         if #others > 0 then one.bridge:route(others) end
+        local uplink = one.record.uplink
+        if uplink then
+            one.bridge:enable_uplink{host_loopback = uplink.host_loopback == true, forward = uplink.forwards or {}}
+        end
     end
 end
 
@@ -361,7 +367,7 @@ end
 function scopes.take_baseline(keep)
     local list = survey(scopes.root(), "", {}, {})
     local vms = each_vm(list)
-    refuse_live("reset_between_tests: would auto-snapshot a live stream", vms)
+    refuse_live("reset_between_tests", vms, "would auto-snapshot a live stream", "open it inside a test")
     if not keep then return end
     local target = core.temporary_path(".lab")
     local states = states_of("reset_between_tests", vms)

@@ -194,6 +194,30 @@ function stream:stats() end
 
 function stream:close() end
 
+---One file.
+---@class provium.snapshot
+local snapshot = {}
+
+---@return string absolute
+function snapshot:path() end
+
+---@return integer bytes, 0 when it is gone
+function snapshot:size() end
+
+function snapshot:delete() end
+
+---One directory.
+---@class provium.lab_snapshot
+local lab_snapshot = {}
+
+---@return string absolute
+function lab_snapshot:path() end
+
+---@return integer bytes, 0 when it is gone
+function lab_snapshot:size() end
+
+function lab_snapshot:delete() end
+
 ---@class provium.console_read_options
 ---@field from? "start"|"unread"|"end" default "unread"
 

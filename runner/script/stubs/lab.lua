@@ -7,6 +7,10 @@
 ---@field memory? provium.size
 ---@field cpus? integer
 
+---@class provium.fixture_options
+---@field name? string default: that in the fixture, with _2, _3, … when it is taken
+---@field scope? "file"|"test" how long it lives; default "file"
+
 ---@class provium.lab
 ---@field timeout? provium.duration deadline of the tests that follow (file root)
 ---@field reset_between_tests? boolean restore the file's machines before each test (file root)
@@ -52,7 +56,19 @@ function lab:sub_lab_names() end
 ---@return string
 function lab:name() end
 
----Declares a host file that the file's fixtures depend on.
+---A new VM, booted, restored from the fixture `<path>.fixture.lua` below a test root; the fixture is built when it is not cached.
+---@param path string
+---@param opts? provium.fixture_options
+---@return provium.vm
+function lab:vm_fixture(path, opts) end
+
+---A new sub-lab with the members of the fixture.
+---@param path string
+---@param opts? provium.fixture_options
+---@return provium.lab
+function lab:lab_fixture(path, opts) end
+
+---Names a host file, so that a change of it makes the fixture stale. Does nothing else.
 ---@param path string
 function lab:depends_on_file(path) end
 
@@ -65,6 +81,15 @@ function lab:shutdown() end
 function lab:pause() end
 
 function lab:resume() end
+
+---All its VMs and those of its sub-labs at one moment. With a directory, returns its path.
+---@param directory? string
+---@return provium.lab_snapshot|string
+function lab:snapshot(directory) end
+
+---@param snapshot provium.lab_snapshot|string
+---@return provium.lab
+function lab:restore(snapshot) end
 
 ---Reserves memory and CPUs for the whole file, once.
 ---@param amount provium.claim_options

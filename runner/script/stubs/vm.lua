@@ -193,6 +193,15 @@ function vm:power_button() end
 ---@return provium.vm
 function vm:wakeup() end
 
+---Memory, devices and disks; at `path`, or in a temporary file.
+---@param path? string
+---@return provium.snapshot
+function vm:snapshot(path) end
+
+---@param snapshot provium.snapshot|string
+---@return provium.vm
+function vm:restore(snapshot) end
+
 ---@return "created"|"booted"|"paused"|"shutdown"|"dead"
 function vm:state() end
 
