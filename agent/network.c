@@ -30,6 +30,13 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for what follows, an
 static struct network_setting *owned;
 static size_t owned_count;
 
+static bool has_mac(const struct nlattr *attribute, const uint8_t mac[MAC_SIZE])
+{
+    size_t len;
+    const void *bytes = netlink_payload(attribute, &len);
+    return len == MAC_SIZE && !memcmp(bytes, mac, MAC_SIZE);
+}
+
 static void match_link(const struct nlmsghdr *h, void *arg)
 {
     struct network_plan *plan = arg;
@@ -39,17 +46,20 @@ static void match_link(const struct nlmsghdr *h, void *arg)
     const void *attributes = (const char *)h + NLMSG_SPACE(sizeof(*info));
     size_t len = h->nlmsg_len - NLMSG_SPACE(sizeof(*info)), mac_len, name_len;
     const struct nlattr *mac = netlink_find(attributes, len, IFLA_PERM_ADDRESS);
+    const struct nlattr *now = netlink_find(attributes, len, IFLA_ADDRESS);
     const struct nlattr *name = netlink_find(attributes, len, IFLA_IFNAME);
     if (!mac)
-        mac = netlink_find(attributes, len, IFLA_ADDRESS);
+        mac = now;
     if (!mac || !name)
         return;
     const void *mac_bytes = netlink_payload(mac, &mac_len), *name_bytes = netlink_payload(name, &name_len);
     for (size_t i = 0; mac_len == MAC_SIZE && i < plan->nic_count; i++) {
         struct network_nic *nic = &plan->nics[i];
-        if (memcmp(nic->mac, mac_bytes, MAC_SIZE) || (nic->index && nic->index < (uint32_t)info->ifi_index))
+        bool same = !memcmp(nic->mac, mac_bytes, MAC_SIZE) || !memcmp(nic->device_mac, mac_bytes, MAC_SIZE);
+        if (!same || (nic->index && nic->index < (uint32_t)info->ifi_index))
             continue;
         nic->index = (uint32_t)info->ifi_index;
+        nic->other_mac = memcmp(nic->mac, nic->device_mac, MAC_SIZE) && now && has_mac(now, nic->device_mac);
         memset(nic->name, 0, sizeof(nic->name));
         memcpy(nic->name, name_bytes, name_len < sizeof(nic->name) ? name_len : sizeof(nic->name) - 1);
     }
@@ -110,6 +120,22 @@ static int set_link(int fd, uint32_t index, uint32_t mtu, bool up)
     if (mtu)
         netlink_add(&r, IFLA_MTU, &mtu, sizeof(mtu));
     return netlink_ask(fd, &r, NULL, NULL);
+}
+
+/* Of a clone on the same bridge as its original. The link goes down for it, so that its IPv6 address follows. */
+static int set_mac(int fd, const struct network_nic *nic)
+{
+    struct netlink_request r;
+    for (int step = 0; step < 2; step++) {
+        struct ifinfomsg *info = netlink_begin(&r, RTM_NEWLINK, 0, sizeof(*info));
+        info->ifi_index = (int)nic->index;
+        info->ifi_change = IFF_UP;
+        if (step)
+            netlink_add(&r, IFLA_ADDRESS, nic->mac, MAC_SIZE);
+        if (netlink_ask(fd, &r, NULL, NULL) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static void put_address(struct netlink_request *r, const struct network_setting *s, bool add)
@@ -200,6 +226,8 @@ static void add_settings(int fd, struct network_nic *nic, struct network_setting
 
 static void configure_nic(int fd, struct network_nic *nic, struct network_setting *settings)
 {
+    if (nic->other_mac && set_mac(fd, nic) < 0)
+        fail(nic, "MAC address");
     if (nic->mtu && set_link(fd, nic->index, nic->mtu, false) < 0)
         fail(nic, "MTU");
     if (set_link(fd, nic->index, 0, true) < 0)

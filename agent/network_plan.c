@@ -33,17 +33,18 @@ static int take_setting(struct unpacker *u, struct network_setting *ret)
     return 0;
 }
 
-/* [mac, mtu, raw, settings] */
+/* [mac, mtu, raw, settings]; the MAC may be followed by the device's. */
 static int take_nic(struct unpacker *u, struct network_plan *plan, struct network_nic *ret)
 {
     uint32_t items, count;
     uint64_t mtu;
     struct bytes mac;
-    if (unpack_array(u, &items) < 0 || items != 4 || unpack_bytes(u, &mac) < 0 || mac.len != MAC_SIZE ||
+    if (unpack_array(u, &items) < 0 || items != 4 || unpack_bytes(u, &mac) < 0 || (mac.len != MAC_SIZE && mac.len != 2 * MAC_SIZE) ||
         unpack_uint(u, &mtu) < 0 || mtu > UINT32_MAX || unpack_bool(u, &ret->raw) < 0 ||
         unpack_array(u, &count) < 0 || count > SETTINGS_MAX - plan->setting_count)
         return -1;
     memcpy(ret->mac, mac.data, MAC_SIZE);
+    memcpy(ret->device_mac, mac.data + mac.len - MAC_SIZE, MAC_SIZE);
     ret->mtu = (uint32_t)mtu;
     ret->first = plan->setting_count;
     plan->settings = xreallocarray(plan->settings, plan->setting_count + count + 1, sizeof(*plan->settings));

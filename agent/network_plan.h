@@ -22,7 +22,9 @@ struct network_setting {
 
 struct network_nic {
     uint8_t mac[MAC_SIZE];
-    uint32_t mtu; /* 0: as it is */
+    uint8_t device_mac[MAC_SIZE]; /* its device may have come with this one: then it gets the other */
+    bool other_mac; /* it has its device's, and is to get the other */
+    uint32_t mtu;   /* 0: as it is */
     bool raw;     /* to be left alone */
     size_t first, count; /* of its settings, addresses before routes */
     uint32_t index;      /* 0: not found */

@@ -80,6 +80,7 @@ struct guest_nic {
     uint32_t bridge;
     char bridge_name[NAME_TEXT];
     uint8_t mac[MAC_SIZE];
+    uint8_t device_mac[MAC_SIZE]; /* that its device came with when that is another one; else zeros. The caller's. */
     unsigned mtu;
     bool raw; /* leave it alone: no addresses, no routes */
     char ip4[ADDR4_TEXT], ip6[ADDR6_TEXT];

@@ -44,3 +44,12 @@ void check_storage(struct check_list *list, const struct config *config,
 void check_sandbox(struct check_list *list, const struct config *config);
 /* Memory, CPUs and open files, as the pool will use them. */
 void check_limits(struct check_list *list, const struct options *options);
+/* Comfort and speed. */
+void check_pressure(struct check_list *list);
+void check_ksm(struct check_list *list);
+void check_watches(struct check_list *list);
+void check_coverage(struct check_list *list, const struct environment *env);
+void check_terminal(struct check_list *list);
+/* Boots a guest; tells how long each phase took. */
+struct launch_host;
+void check_boot(struct check_list *list, const struct profile *profile, const struct launch_host *host);

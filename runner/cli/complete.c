@@ -10,7 +10,7 @@
 /* What a value is, by its name in the help. */
 static const struct {
     const char *value, *names;
-} named_values[] = {{"PROFILE", "profiles"}, {"[PROFILE]", "profiles"}, {"REF", "snapshots"}};
+} named_values[] = {{"PROFILE", "profiles"}, {"[PROFILE]", "profiles"}, {"FIXTURE", "fixtures"}, {"REF", "snapshots"}};
 
 static const char *names_for(const char *value)
 {

@@ -2,8 +2,10 @@
  * durations that goes with a project names them as they are shown. */
 #include "cli/history.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -40,10 +42,12 @@ void history_free(struct history *h)
 
 void history_note(struct history *h, const struct file_result *r)
 {
-    if (!r->source)
-        return;
-    json_object_set_new(h->durations, r->source, json_real((double)r->duration_ns / 1e9));
-    _cleanup_free_ char *canonical = r->status != FILE_PASSED ? realpath(r->source, NULL) : NULL;
+    _cleanup_free_ char *shown = xstrdup(r->source ? r->source : r->path);
+    char *repeat = r->source ? NULL : strrchr(shown, '#');
+    if (repeat && repeat[1] && !repeat[1 + strspn(repeat + 1, "0123456789")])
+        *repeat = '\0';
+    json_object_set_new(h->durations, shown, json_real((double)r->duration_ns / 1e9));
+    _cleanup_free_ char *canonical = r->source && r->status != FILE_PASSED ? realpath(r->source, NULL) : NULL;
     if (canonical)
         json_array_append_new(h->failed, json_string(canonical));
 }
@@ -57,10 +61,20 @@ static int write_json(const char *path, const json_t *value, struct err *e)
     return file_write_atomic(path, text, strlen(text), 0644, false, e);
 }
 
-static void update_durations(const json_t *news, const char *path, bool canonical)
+/* Held while a record is read, changed and written; runs that share it take turns. -1: no lock, which costs only that. */
+static int lock_directory_of(const char *path)
 {
-    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_free_ char *directory = path_directory(path);
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX) < 0)
+        close_fd(&fd);
+    return fd;
+}
+
+static int update_durations(const json_t *news, const char *path, bool canonical, struct err *e)
+{
     const char *shown;
+    _cleanup_close_ int lock = lock_directory_of(path);
     json_t *seconds, *table = json_load_file(path, 0, NULL);
     if (!json_is_object(table)) {
         json_decref(table);
@@ -71,9 +85,14 @@ static void update_durations(const json_t *news, const char *path, bool canonica
         _cleanup_free_ char *real = canonical ? realpath(shown, NULL) : NULL;
         json_object_set(table, real ? real : shown, seconds);
     }
-    if (write_json(path, table, &e) < 0)
-        say_warning("durations: %s", err_message(&e));
+    int rc = write_json(path, table, e);
     json_decref(table);
+    return rc;
+}
+
+int history_write_durations(const struct history *h, const char *file, struct err *e)
+{
+    return update_durations(h->durations, file, false, e);
 }
 
 static char *own_durations(const struct environment *env)
@@ -89,9 +108,9 @@ void history_save(const struct history *h, const struct environment *env, const 
         say_warning("no record of this run: %s", err_message(&e));
         return;
     }
-    update_durations(h->durations, own, true);
-    if (durations_file)
-        update_durations(h->durations, durations_file, false);
+    if (update_durations(h->durations, own, true, &e) < 0 ||
+        (durations_file && update_durations(h->durations, durations_file, false, &e) < 0))
+        say_warning("durations: %s", err_message(&e));
     if (!json_array_size(h->failed))
         return;
     json_t *state = json_pack("{s:O}", "failed", h->failed);

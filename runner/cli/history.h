@@ -15,6 +15,9 @@ void history_note(struct history *h, const struct file_result *r);
  * no run. A run without failures leaves rerun.json alone. */
 void history_save(const struct history *h, const struct environment *env, const char *durations_file);
 
+/* Only the durations, into a file of shown paths. */
+int history_write_durations(const struct history *h, const char *file, struct err *e);
+
 /* Canonical paths of the files that failed in the newest run with failures; false when there is no record. */
 bool history_failed(const struct environment *env, struct strv *out);
 

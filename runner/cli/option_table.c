@@ -10,9 +10,10 @@ static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 #define FIELD(field) offsetof(struct options, field)
 #define SELECT       (VERB_RUN | VERB_LIST)
 #define REPORT       (VERB_RUN | VERB_MERGE)
-#define LAUNCH       (VERB_RUN | VERB_PREPARE | VERB_FIXTURE)
+#define GUEST        (VERB_REPL | VERB_CONSOLE)
+#define LAUNCH       (VERB_RUN | VERB_PREPARE | VERB_FIXTURE | GUEST)
 #define KERNEL       (LAUNCH | VERB_INIT)
-#define MACHINE      (VERB_RUN | VERB_DOCTOR | VERB_FIXTURE)
+#define MACHINE      (VERB_RUN | VERB_DOCTOR | VERB_FIXTURE | GUEST)
 
 /* clang-format off */
 const struct option_row option_rows[] = {
@@ -36,7 +37,7 @@ const struct option_row option_rows[] = {
      "only files changed later than PATH was", NULL},
     {"shard", 0, OPTION_SHARD, FIELD(shard), "I/N", GROUP_SELECTION, SELECT,
      "the I-th of N slices of about equal duration", NULL},
-    {"durations", 0, OPTION_TEXT, FIELD(durations), "FILE", GROUP_SELECTION, SELECT,
+    {"durations", 0, OPTION_TEXT, FIELD(durations), "FILE", GROUP_SELECTION, SELECT | VERB_MERGE,
      "durations to balance shards by; a run updates them", NULL},
     {"shuffle", 0, OPTION_CHOICE, FIELD(shuffle), "files|tests|all", GROUP_SELECTION, SELECT,
      "another order, of files (default), of tests in their file, or both", shuffle_words},
@@ -87,8 +88,20 @@ const struct option_row option_rows[] = {
      "run no build commands of profiles", NULL},
     {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,
      "leave the merging of equal pages (KSM) as it is", NULL},
-    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN | VERB_FIXTURE,
+    {"no-preflight", 0, OPTION_FLAG, FIELD(no_preflight), NULL, GROUP_RESOURCES, VERB_RUN | VERB_FIXTURE | GUEST,
      "skip the checks before the run", NULL},
+    {"name", 0, OPTION_TEXT, FIELD(name), "N", GROUP_RESOURCES, VERB_REPL,
+     "name of the VM (default repl)", NULL},
+    {"fixture", 0, OPTION_TEXT, FIELD(fixture), "FIXTURE", GROUP_RESOURCES, VERB_REPL,
+     "restore this fixture instead of booting", NULL},
+    {"cmdline", 0, OPTION_TEXT, FIELD(kernel_cmdline), "STR", GROUP_RESOURCES, VERB_CONSOLE,
+     "another kernel command line", NULL},
+    {"agent", 0, OPTION_FLAG, FIELD(agent), NULL, GROUP_RESOURCES, VERB_CONSOLE,
+     "with provium's agent in the guest", NULL},
+    {"print-command", 0, OPTION_FLAG, FIELD(print_command), NULL, GROUP_RESOURCES, VERB_CONSOLE,
+     "print the command instead of running it", NULL},
+    {"boot", 0, OPTION_FLAG, FIELD(boot), NULL, GROUP_RESOURCES, VERB_DOCTOR,
+     "boot a guest too, and tell how long each phase takes", NULL},
 
     {"verbose", 'v', OPTION_FLAG, FIELD(verbose), NULL, GROUP_OUTPUT, REPORT,
      "show every test", NULL},
@@ -108,6 +121,8 @@ const struct option_row option_rows[] = {
      "annotations and step summary of GitHub Actions", NULL},
     {"save-events", 0, OPTION_TEXT, FIELD(save_events), "PATH", GROUP_OUTPUT, VERB_RUN,
      "the event stream into a file", NULL},
+    {"events", 0, OPTION_TEXT, FIELD(merged_events), "FILE", GROUP_OUTPUT, VERB_MERGE,
+     "one event stream of all shards", NULL},
     {"events-stdout", 0, OPTION_FLAG, FIELD(events_stdout), NULL, GROUP_OUTPUT, VERB_RUN,
      "the event stream on stdout", NULL},
     {"events-socket", 0, OPTION_TEXT, FIELD(events_socket), "PATH", GROUP_OUTPUT, VERB_RUN,

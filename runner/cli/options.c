@@ -16,6 +16,7 @@
 #define OVERCOMMIT_MIN 0.5
 #define OVERCOMMIT_MAX 8.0
 #define ROWS_MAX       128
+#define EXTRA_WORDS    "[-- QEMU-ARG...]" /* operands of a command whose words behind `--` are not its own */
 
 struct parser {
     int argc, at;
@@ -23,6 +24,7 @@ struct parser {
     struct options *options;
     bool given[ROWS_MAX];    /* by row */
     size_t flagged_operands; /* operands before `--` */
+    bool ended;              /* by `--` */
 };
 
 static int find_row(const char *name, size_t length)
@@ -217,7 +219,7 @@ static int take_words(struct parser *p, struct err *e)
         const char *word = p->argv[p->at++];
         int rc = 0;
         if (flags && !strcmp(word, "--"))
-            flags = false;
+            flags = !(p->ended = true);
         else if (flags && str_starts_with(word, "--"))
             rc = take_long(p, word, e);
         else if (flags && *word == '-' && word[1])
@@ -244,6 +246,13 @@ static void take_verb(struct parser *p)
     free(operands->items[0]);
     memmove(operands->items, operands->items + 1, operands->count * sizeof(char *));
     operands->count--;
+    p->flagged_operands--;
+    if (!p->ended || !str_ends_with(named->operands, EXTRA_WORDS))
+        return;
+    for (size_t i = p->flagged_operands; i < operands->count; i++)
+        strv_take(&p->options->extra, operands->items[i]);
+    operands->count = p->flagged_operands;
+    operands->items[operands->count] = NULL;
 }
 
 static int check_combination(const struct parser *p, struct err *e)
@@ -282,12 +291,12 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 
 void options_done(struct options *o)
 {
-    struct strv *lists[] = {&o->operands,    &o->tags,    &o->no_tags, &o->tag_meta,
+    struct strv *lists[] = {&o->operands,    &o->tags,    &o->no_tags, &o->tag_meta, &o->extra,
                             &o->no_tag_meta, &o->kernels, &o->initrds, &o->appends};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         strv_done(lists[i]);
-    char *texts[] = {o->config, o->filter, o->qemu,        o->since,        o->durations,
-                     o->junit,  o->html,   o->save_events, o->events_socket};
+    char *texts[] = {o->config, o->filter,      o->qemu,          o->since, o->durations, o->junit,
+                     o->html,   o->save_events, o->events_socket, o->merged_events, o->name,  o->fixture,   o->kernel_cmdline};
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
         free(texts[i]);
     *o = (struct options){0};

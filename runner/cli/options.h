@@ -45,9 +45,14 @@ struct options {
     int accel;   /* enum accel_choice or -1 */
     int sandbox; /* enum sandbox_choice or -1 */
 
+    /* repl, console, doctor. */
+    char *name, *fixture, *kernel_cmdline; /* NULL: not given */
+    bool agent, print_command, boot;
+    struct strv extra; /* words behind `--`, of a command that takes them */
+
     /* Output. */
     bool verbose, quiet, json, tap, ktap, github, events_stdout, no_progress, coverage;
-    char *junit, *html, *save_events, *events_socket; /* NULL: not given */
+    char *junit, *html, *save_events, *events_socket, *merged_events; /* NULL: not given */
     int color; /* enum color_choice */
     bool help, version;
 };

@@ -110,16 +110,7 @@ static void emit_discovered(struct run *run)
 static void emit_completed(struct run *run, const struct run_totals *t, int exit_code, int signal_number)
 {
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
-    payload_add_int(&p, "exit_code", exit_code);
-    payload_add_int(&p, "duration_ns", t->duration_ns);
-    payload_add_uint(&p, "files", t->files);
-    payload_add_uint(&p, "files_failed", t->files_bad);
-    payload_add_uint(&p, "passed", t->passed);
-    payload_add_uint(&p, "failed", t->failed);
-    payload_add_uint(&p, "skipped", t->skipped);
-    payload_add_uint(&p, "flaky", t->flaky);
-    payload_add_uint(&p, "not_run", t->files_not_run);
-    payload_add_bool(&p, "interrupted", signal_number);
+    run_totals_describe(&p, t, exit_code, signal_number);
     event_stream_emit(run->stream, 0, "run_completed", &p);
 }
 

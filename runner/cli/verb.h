@@ -17,7 +17,9 @@
 #define VERB_INIT       (1u << 6)
 #define VERB_COMPLETION (1u << 7)
 #define VERB_MAN        (1u << 8)
-#define VERB_FIXTURE    (1u << 12)
+#define VERB_REPL       (1u << 9)
+#define VERB_CONSOLE    (1u << 10)
+#define VERB_FIXTURE    (1u << 11)
 #define VERB_ALL        (~0u)
 
 struct verb {
@@ -46,3 +48,5 @@ int verb_init(const struct options *options);
 int verb_completion(const struct options *options);
 int verb_man(const struct options *options);
 int verb_fixture(const struct options *options);
+int verb_repl(const struct options *options);
+int verb_console(const struct options *options);

@@ -3,8 +3,11 @@
 
 #include "base/json.h"
 #include "cli/check.h"
+#include "cli/guests.h"
+#include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
+#include "vm/launch.h"
 
 static const char *const status_words[] = {
     [CHECK_OK] = "ok", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"};
@@ -36,9 +39,31 @@ static void print_json(const struct check *c)
     fwrite(buf_head(&line), 1, line.len, stdout);
 }
 
+/* After everything else, because it builds on it. */
+static void try_boot(struct check_list *list, const struct options *options, const struct config *config,
+                     const struct environment *env)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_free_ char *accel_note = NULL;
+    const char *name = options->operands.count ? options->operands.items[0] : NULL;
+    const struct profile *profile = name ? config_profile(config, name, &e) : config_first_profile(config);
+    if (!profile) {
+        check_add(list, CHECK_FAIL, "boot", "name a profile of provium.toml", "%s", err_message(&e));
+        return;
+    }
+    const struct launch_host host = {.environment = env, .kvm = guests_choose_kvm(options, config, env, &accel_note),
+                                     .no_build = options->no_build};
+    check_boot(list, profile, &host);
+}
+
 int verb_doctor(const struct options *options)
 {
     _cleanup_err_ struct err e = ERR_INIT;
+    if (options->operands.count && !options->boot) {
+        err_set(&e, 0, "doctor: a profile goes with --boot");
+        say_error(&e);
+        return EXIT_USAGE;
+    }
     _cleanup_(check_list_done) struct check_list list = {0};
     _cleanup_(environment_freep) struct environment *env = setup_environment(options);
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
@@ -58,6 +83,13 @@ int verb_doctor(const struct options *options)
     check_storage(&list, config, env);
     check_limits(&list, options);
     check_sandbox(&list, config);
+    check_pressure(&list);
+    check_ksm(&list);
+    check_watches(&list);
+    check_coverage(&list, env);
+    check_terminal(&list);
+    if (options->boot && config)
+        try_boot(&list, options, config, env);
 
     int rc = 0;
     for (size_t i = 0; i < list.count; i++) {

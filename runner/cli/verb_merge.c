@@ -1,55 +1,28 @@
-/* The event streams of shards become the results of one run, and go through the same reports. */
+/* The results of shards become the results of one run, and go through the same reports. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/io.h"
+#include "cli/history.h"
+#include "cli/merge_input.h"
 #include "cli/output.h"
 #include "cli/say.h"
 #include "cli/verb.h"
-#include "events/replay.h"
-
-#define STREAM_MAX ((size_t)4 << 30)
-
-struct input {
-    const char *path;
-    struct replay replay;
-    unsigned shard, shards;
-};
 
 struct merge {
-    struct input *inputs;
+    struct merge_input *inputs;
     size_t count;
+    struct history *durations; /* of all files */
 };
-
-static int read_input(struct input *in, const char *path, struct err *e)
-{
-    _cleanup_buf_ struct buf bytes = BUF_INIT(STREAM_MAX);
-    in->path = path;
-    if (file_read(path, &bytes, e) < 0)
-        return -1;
-    if (replay_read(&bytes, &in->replay, e) < 0) {
-        err_prefix(e, "`%s`", path);
-        return err_hint(e, "merge takes what --save-events has written");
-    }
-    if (sscanf(in->replay.record.shard, "%u/%u", &in->shard, &in->shards) != 2 || !in->shards)
-        return err_set(e, 0, "`%s`: its run_started names no shard", path);
-    if (in->replay.cut)
-        say_warning("`%s`: stream cut after %zu frames at byte %llu", path, in->replay.frames,
-                    (unsigned long long)in->replay.bytes);
-    else if (!in->replay.completed)
-        say_warning("`%s`: the run has no end", path);
-    return 0;
-}
 
 /* Slices of one whole, each once, and none missing. */
 static int check_shards(const struct merge *m, bool allow_missing, struct err *e)
 {
-    const struct input *first = &m->inputs[0];
+    const struct merge_input *first = &m->inputs[0];
     _cleanup_free_ const char **by_shard = xcalloc(first->shards + 1, sizeof(*by_shard));
     _cleanup_strv_ struct strv missing = STRV_INIT;
     for (size_t i = 0; i < m->count; i++) {
-        const struct input *in = &m->inputs[i];
+        const struct merge_input *in = &m->inputs[i];
         if (in->shards != first->shards || strcmp(in->replay.record.input_hash, first->replay.record.input_hash)) {
             err_set(e, 0, "`%s` (shard %u/%u) and `%s` (shard %u/%u) are not of one whole", first->path, first->shard,
                     first->shards, in->path, in->shard, in->shards);
@@ -160,30 +133,36 @@ static int report(struct merge *m, const struct options *options, struct err *e)
     char *shard = m->count == m->inputs[0].shards ? xstrdup("1/1") : xasprintf("%zu of %u", m->count, m->inputs[0].shards);
     output_begin(&out, options, first->seed, shard, xstrdup(first->input_hash), totals.files);
     add_timeline(m, &out.record);
-    for (size_t i = 0; i < all.file_count; i++)
+    for (size_t i = 0; i < all.file_count; i++) {
+        history_note(m->durations, all.files[i]);
         output_file(&out, all.files[i]);
+    }
     all.file_count = 0;
     run_record_done(&all);
     output_end(&out, &totals, signal_number);
-    bool failed = out.failed;
+    int code = signal_number                       ? 128 + signal_number
+               : out.failed || one_could_not_run(m) ? EXIT_USAGE
+               : totals.files_bad                   ? EXIT_TESTS_FAILED
+                                                    : 0;
     output_done(&out);
-    if (signal_number)
-        return 128 + signal_number;
-    if (failed || one_could_not_run(m))
+    if (options->durations && history_write_durations(m->durations, options->durations, e) < 0)
         return EXIT_USAGE;
-    return totals.files_bad ? EXIT_TESTS_FAILED : 0;
+    if (options->merged_events && merge_events_write(m->inputs, m->count, &totals, code, options->merged_events, e) < 0)
+        return EXIT_USAGE;
+    return code;
 }
 
 int verb_merge(const struct options *options)
 {
     _cleanup_err_ struct err e = ERR_INIT;
     const struct strv *paths = &options->operands;
-    struct merge m = {.inputs = xnewa(struct input, paths->count + 1), .count = paths->count};
+    struct merge m = {.inputs = xnewa(struct merge_input, paths->count + 1), .count = paths->count,
+                      .durations = history_new()};
     int rc = 0;
     if (!paths->count)
         rc = err_set(&e, 0, "merge: nothing to merge: name the event streams of all shards");
     for (size_t i = 0; i < paths->count && !rc; i++)
-        rc = read_input(&m.inputs[i], paths->items[i], &e);
+        rc = merge_input_read(&m.inputs[i], paths->items[i], &e);
     if (!rc)
         rc = check_shards(&m, options->allow_missing, &e);
     if (!rc)
@@ -193,7 +172,8 @@ int verb_merge(const struct options *options)
         rc = EXIT_USAGE;
     }
     for (size_t i = 0; i < m.count; i++)
-        replay_done(&m.inputs[i].replay);
+        merge_input_done(&m.inputs[i]);
+    history_free(m.durations);
     free(m.inputs);
     return rc;
 }

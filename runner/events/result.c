@@ -202,6 +202,20 @@ void file_result_settle(struct file_result *r)
     forget_plan(r);
 }
 
+void run_totals_describe(struct payload *p, const struct run_totals *t, int exit_code, bool interrupted)
+{
+    payload_add_int(p, "exit_code", exit_code);
+    payload_add_int(p, "duration_ns", t->duration_ns);
+    payload_add_uint(p, "files", t->files);
+    payload_add_uint(p, "files_failed", t->files_bad);
+    payload_add_uint(p, "passed", t->passed);
+    payload_add_uint(p, "failed", t->failed);
+    payload_add_uint(p, "skipped", t->skipped);
+    payload_add_uint(p, "flaky", t->flaky);
+    payload_add_uint(p, "not_run", t->files_not_run);
+    payload_add_bool(p, "interrupted", interrupted);
+}
+
 const char *test_status_name(enum test_status status)
 {
     static const char *const names[] = {"passed", "failed", "skipped"};

@@ -69,5 +69,9 @@ bool file_result_has_ended(const struct file_result *r, const char *name);
 /* Passed unless something failed; to be called last. */
 void file_result_settle(struct file_result *r);
 
+/* The fields of run_completed. */
+struct payload;
+void run_totals_describe(struct payload *p, const struct run_totals *t, int exit_code, bool interrupted);
+
 const char *test_status_name(enum test_status status);
 const char *file_status_name(enum file_status status);

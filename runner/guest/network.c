@@ -47,8 +47,13 @@ static int pack_route(struct packer *p, const struct guest_route *route)
 
 static int pack_nic(struct packer *p, const struct guest_nic *nic, struct err *e)
 {
+    static const uint8_t none[MAC_SIZE];
+    uint8_t macs[2 * MAC_SIZE];
+    bool other = memcmp(nic->device_mac, none, MAC_SIZE);
+    memcpy(macs, nic->mac, MAC_SIZE);
+    memcpy(macs + MAC_SIZE, nic->device_mac, MAC_SIZE);
     pack_array(p, 4);
-    pack_bin(p, nic->mac, MAC_SIZE);
+    pack_bin(p, macs, other ? sizeof(macs) : MAC_SIZE);
     pack_uint(p, nic->mtu);
     pack_bool(p, nic->raw);
     if (nic->raw) {

@@ -10,7 +10,7 @@
 
 struct pool_client;
 
-/* Takes `fd`, a stream socket. */
+/* Takes `fd`, a stream socket; -1: there is no dispatcher, nobody listens and everything is granted. */
 struct pool_client *pool_client_new(struct loop *loop, int fd);
 void pool_client_free(struct pool_client *c);
 DEFINE_CLEANUP(struct pool_client, pool_client_free)

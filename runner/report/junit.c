@@ -161,7 +161,8 @@ void junit_report(struct buf *out, const struct run_record *run)
         failures += r->failed;
         errors += file_problem(r) != NULL;
     }
-    buf_append_str(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
+    buf_printf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!-- provium shard %s hash %s seed %" PRIu64 " -->\n", run->shard,
+               *run->input_hash ? run->input_hash : "none", run->seed);
     buf_printf(out, "<testsuites name=\"provium\" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\"", tests, failures, errors);
     add_seconds(out, run->totals.duration_ns);
     buf_append_str(out, ">\n");

@@ -143,10 +143,24 @@ void deadline_init(struct deadline *d, struct loop *loop, const char *path, bool
                            .nag_at = DEADLINE_NONE, .loop = loop, .outer = innermost};
     d->nag_timer = loop_add_timer(loop, DEADLINE_NONE, on_nag_timer, d);
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    struct sigaction terminate = {.sa_handler = on_terminate};
     innermost = d;
     sigaction(SIGALRM, &action, NULL);
-    sigaction(SIGTERM, &terminate, NULL);
+    deadline_catch(SIGTERM);
+}
+
+void deadline_catch(int signal_number)
+{
+    struct sigaction action = {.sa_handler = on_terminate};
+    sigaction(signal_number, &action, NULL);
+}
+
+void deadline_rearm(lua_State *L, struct deadline *d)
+{
+    d->file = DEADLINE_NONE;
+    d->interrupted = d->expired = false;
+    d->message[0] = d->file_message[0] = d->call[0] = '\0';
+    deadline_hook(L);
+    rearm(d);
 }
 
 void deadline_done(struct deadline *d)

@@ -50,6 +50,10 @@ void deadline_resume(struct deadline *d, int64_t waited);
 
 /* When the file's limit was hit in another Lua state that worked for this one, it was hit here. */
 void deadline_inherit(struct deadline *d, const struct deadline *from);
+/* `signal_number` interrupts as SIGTERM does. */
+void deadline_catch(int signal_number);
+/* Behind an interrupt that has ended one call: the next one may run. */
+void deadline_rearm(lua_State *L, struct deadline *d);
 
 /* Has one passed? */
 bool deadline_is_over(const struct deadline *d);

@@ -18,5 +18,6 @@ lua_\name\()_end:
     source snapshot
     source framework
     source fixture
+    source repl
 
     .section .note.GNU-stack, "", @progbits

@@ -124,6 +124,17 @@ static void note_state(struct script *s, struct vm_object *o, const struct guest
     memcpy(nic->guest_name, state->name, sizeof(nic->guest_name));
 }
 
+/* A clone's devices came with its original's MACs. */
+static void add_device_macs(struct vm_object *o, struct guest_plan *plan)
+{
+    for (size_t i = 0; i < plan->nic_count; i++) {
+        const struct vm_nic *nic = vm_find_nic(o, plan->nics[i].bridge);
+        uint8_t *to = plan->nics[i].device_mac;
+        if (nic && nic->plugged && strcmp(nic->device_mac, nic->mac))
+            sscanf(nic->device_mac, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &to[0], &to[1], &to[2], &to[3], &to[4], &to[5]);
+    }
+}
+
 int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline, struct err *e)
 {
     _cleanup_(guest_plan_done) struct guest_plan plan = {0};
@@ -131,7 +142,10 @@ int network_configure_vm(struct script *s, struct vm_object *o, int64_t deadline
     struct guest *guest;
     if (!s->network || !o->nic_count || vm_state(o->vm) != VM_BOOTED)
         return 0;
-    if (network_guest_plan(s->network, o->number, &plan, e) < 0 || vm_guest(o->vm, "network", deadline, &guest, e) < 0 ||
+    if (network_guest_plan(s->network, o->number, &plan, e) < 0)
+        return -1;
+    add_device_macs(o, &plan);
+    if (vm_guest(o->vm, "network", deadline, &guest, e) < 0 ||
         guest_configure_network(guest, &plan, take_wait(o), &state, deadline, e) < 0)
         return -1;
     for (size_t i = 0; i < state.nic_count; i++)

@@ -67,7 +67,8 @@ int script_run(struct script *s, const char *filter_json, int64_t file_limit_ns,
 /* Runs a fixture's chunk instead, within what is left of the parent's file limit. *ret_path: its snapshot, malloc'ed. Then
  * script_close, while the path is in use, and script_free. `expects`: "vm" or "lab", NULL for either; *ret_lab: which. */
 int script_run_fixture(struct script *s, const char *expects, char **ret_path, bool *ret_lab, struct err *e);
-/* The end of the file's scope: closes everything; the snapshots without a path of their own stay until script_free. */
+/* The end of the file's scope: closes everything that is open; script_run does it itself. The snapshots without a path of
+ * their own stay until script_free. */
 void script_close(struct script *s);
 /* Adds a line to the running test's log; without one nothing happens. */
 void script_log(struct script *s, const char *line);

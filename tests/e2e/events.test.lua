@@ -208,3 +208,43 @@ test("a socket left by a dead run is replaced, a live one and a file are not", f
     t:assert_eq(live.code, 2)
     t:assert_contains(live.err, "another run listens")
 end)
+
+-- The shape of the protocol: a change here is a new PROTOCOL_VERSION.
+local FIELDS = {
+    run_started = "argv files host input_hash protocol_version provium_version seed shard total",
+    file_discovered = "declared_claim fixture_refs path repeat",
+    file_blocked = "path reason waiting_for",
+    file_dispatched = "attempt path pid reservation worker",
+    file_completed = "attempt detail duration_ns failed passed path skipped status waited_ns",
+    test_started = "attempt file line meta name path",
+    test_skipped = "attempt log meta name path reason",
+    test_passed = "attempt duration_ns earlier file flaky line log meta name path",
+    test_failed = "attempt console_excerpt duration_ns file line log meta name path reason traceback will_retry",
+    vm_spawned = "boot_ns cid cpus file memory_bytes profile source vm_name",
+    vm_shutdown = "cid duration_ns file reason vm_name",
+    pool_state = "available in_flight psi_pct queued used vms",
+    claim_acquired = "amount path",
+    claim_released = "amount path",
+    run_completed = "duration_ns exit_code failed files files_failed flaky interrupted not_run passed skipped",
+}
+
+test("every event has exactly its fields", {timeout = "2m"}, function(t)
+    local files = {}
+    for name, text in pairs(suite) do files[name] = text end
+    files["e.test.lua"] = 'test("boots", function() provium:vm("m", "default", {memory = "256M"}):boot() end)'
+    local result = inner.run(t, files, "--psi-threshold 0 --timeout 60s -j1 --save-events ev a.test.lua b.test.lua c.test.lua e.test.lua")
+    local seen = {}
+    for _, event in ipairs(events.read(result.dir .. "/ev")) do
+        t:assert_eq(events.names[event], "kind payload ts")
+        t:assert(FIELDS[event.kind], event.kind)
+        t:assert_eq(events.names[event.payload], FIELDS[event.kind], event.kind)
+        seen[event.kind] = event.payload
+    end
+    for kind in pairs(FIELDS) do t:assert(seen[kind], "no " .. kind) end
+    t:assert_eq(events.names[seen.run_started.host], "kernel machine name")
+    t:assert_eq(events.names[seen.pool_state.used], "cpus memory_bytes")
+    t:assert_eq(seen.vm_spawned.vm_name, "m")
+    t:assert_eq(seen.vm_spawned.source, "boot")
+    t:assert_eq(seen.vm_spawned.memory_bytes, 256 << 20)
+    t:assert(seen.vm_spawned.cid >= 3 and seen.vm_spawned.cid == seen.vm_shutdown.cid, "one number")
+end)

@@ -74,3 +74,28 @@ test("two machines, their bridge and a sub-lab", function(t)
     assert(os.execute(("ln -s a.snap '%s/link.snap'"):format(moved)))
     refused(function(i) i.vms[1].file = "link.snap" end, "is not a regular file")
 end)
+
+test("clones on the bridge of their original have identities of their own", function(t)
+    local lan = provium:bridge("lan")
+    local vm = provium:vm("a", "default")
+    lan:attach(vm)
+    vm:boot()
+    vm:write_file("/tmp/mark", "warm")
+    local snap = vm:snapshot()
+    local b, c = provium:vm("b", "default"):restore(snap), provium:vm("c", "default"):restore(snap)
+    local macs, ips = {}, {}
+    for _, one in ipairs{vm, b, c} do
+        local mac = lan:nic(one):mac()
+        t:assert(not macs[mac] and not ips[one:ip()])
+        macs[mac], ips[one:ip()] = true, true
+        t:assert_contains(one:run("cat /sys/class/net/*/address"):assert_ok().stdout, mac)
+    end
+    for _, pair in ipairs{{vm, "b"}, {b, "c"}, {c, "a"}} do pair[1]:run(("ping -c 1 -W 5 %s.lan"):format(pair[2])):assert_ok() end
+    b:shutdown()
+    c:reset()
+    c:run("ping -c 1 -W 5 a.lan"):assert_ok()
+    local again = c:snapshot()
+    c:shutdown()
+    c:restore(again)
+    c:run("ping -c 1 -W 5 a.lan"):assert_ok()
+end)

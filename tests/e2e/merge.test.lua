@@ -84,3 +84,79 @@ test("an interrupted shard makes the whole interrupted", function(t)
     t:assert_eq(result.code, 130)
     t:assert_contains(result.out, "interrupted")
 end)
+
+test("JSON of four shards merges like their streams", function(t)
+    local dir = shards(t, 4)
+    for i = 1, 4 do os.execute(("cd %s && %s --seed 18446744073709551615 --shard %d/4 --json . >j%d 2>/dev/null"):format(inner.quote(dir), inner.quote(inner.binary()), i, i)) end
+    local streams = inner.run(t, {}, "merge s1 s2 s3 s4 --json", {dir = dir})
+    local lines = inner.run(t, {}, "merge j1 j2 j3 j4 --json --junit m.xml", {dir = dir})
+    t:assert_eq(lines.code, 1)
+    t:assert_eq(verdicts(lines), verdicts(streams))
+    t:assert_contains(lines.out, '"seed":18446744073709551615,')
+    t:assert_contains(io.open(dir .. "/m.xml"):read("a"), '<testsuites name="provium" tests="7" failures="3" errors="2"')
+    t:assert_eq(verdicts(inner.run(t, {}, "merge s1 j2 s3 j4 --json", {dir = dir})), verdicts(streams), "mixed")
+    t:assert_contains(inner.run(t, {}, "merge j1 j1 j3 j4", {dir = dir}).err, "are both shard 1/4")
+    inner.write(dir .. "/bad", '{"path": "x"}\n{"path": 3}\n')
+    t:assert_contains(inner.run(t, {}, "merge bad", {dir = dir}).err, "line 2 is no result of a file")
+    inner.write(dir .. "/odd", '{"path": "x", "tests": [{"name": 3, "status": "failed", "log": {}, "meta": 7}, null, 4], "shard": "1/1", "input_hash": ""}\n')
+    t:assert_contains(inner.run(t, {}, "merge odd --json --junit o.xml", {dir = dir}).out, '"status":"failed"')
+end)
+
+test("--events is one stream of all, --durations those of all files", function(t)
+    local dir = shards(t, 4)
+    local result = inner.run(t, {}, "merge s1 s2 s3 s4 --events all --durations d.json", {dir = dir})
+    t:assert_eq(result.code, 1)
+    local events = require("helpers.events")
+    local list = events.read(dir .. "/all")
+    t:assert_eq(list[1].kind, "run_started")
+    t:assert_eq(list[1].payload.shard, "1/1")
+    t:assert_eq(list[1].payload.files, 7)
+    t:assert_eq(list[#list].kind, "run_completed")
+    t:assert_eq(list[#list].payload.failed, 3)
+    t:assert_eq(#events.of(list, "run_started"), 1)
+    t:assert_eq(#events.of(list, "file_completed"), 7)
+    local dispatched, last = false, 0
+    for _, event in ipairs(list) do
+        dispatched = dispatched or event.kind == "file_dispatched"
+        t:assert(event.kind ~= "file_discovered" or not dispatched, "discovered first")
+        t:assert(event.kind == "file_discovered" or event.kind == "run_started" or event.ts >= last, "in time")
+        if event.kind ~= "file_discovered" then last = event.ts end
+    end
+    t:assert_eq(verdicts(inner.run(t, {}, "merge all --json", {dir = dir})), verdicts(inner.run(t, {}, "merge s1 s2 s3 s4 --json", {dir = dir})))
+    local durations = json.decode(io.open(dir .. "/d.json"):read("a"))
+    t:assert(durations["a.test.lua"] >= 0 and durations["g.test.lua"] >= 0, "every file")
+    local coverage = inner.binary():gsub("[^/]*$", "provium-coverage")
+    local text = io.popen(("%s --from %s/all 2>&1"):format(inner.quote(coverage), inner.quote(dir))):read("a")
+    t:assert(text:find("S +1 +0 +0"), "coverage of all")
+    t:assert_eq(inner.run(t, {["j"] = '{"path":"x","shard":"1/1","input_hash":"","tests":[],"status":"passed"}'}, "merge j --events e").code, 2)
+end)
+
+test("JUnit of four shards merges to the same verdicts", function(t)
+    local dir = shards(t, 4)
+    for i = 1, 4 do os.execute(("cd %s && %s --seed 5 --shard %d/4 --junit x%d.xml . >/dev/null 2>&1"):format(inner.quote(dir), inner.quote(inner.binary()), i, i)) end
+    local result = inner.run(t, {}, "merge x1.xml x2.xml x3.xml x4.xml --json --junit m.xml", {dir = dir})
+    local streams = inner.run(t, {}, "merge s1 s2 s3 s4 --json", {dir = dir})
+    t:assert_eq(result.code, 1)
+    local function outcomes(run)
+        local out = {}
+        for path, file in pairs(inner.json(run)) do
+            out[#out + 1] = path .. " " .. file.status
+            for _, case in ipairs(file.tests) do
+                out[#out + 1] = ("%s %s %s %s"):format(path, case.name, case.status, (case.message or case.reason or ""):match("^[^\n]*"))
+            end
+        end
+        table.sort(out)
+        return table.concat(out, "\n")
+    end
+    t:assert_eq(outcomes(result), outcomes(streams))
+    local files = inner.json(result)
+    t:assert_eq(files["a.test.lua"].tests[1].meta.spec, "S")
+    t:assert_eq(files["a.test.lua"].tests[1].log[1], "x")
+    t:assert_contains(files["c.test.lua"].chunk_error, "chunk")
+    t:assert_contains(files["b.test.lua"].detail, "worker killed by SIGKILL")
+    t:assert_eq(os.execute(("xmllint --noout %s/m.xml"):format(inner.quote(dir))), true)
+    for _, text in ipairs {"<", "<a", "<html><body></body></html>", "<?xml?><!-- provium shard 1/1 hash x seed 1 --><testsuite name=\"x><"} do
+        inner.write(dir .. "/bad.xml", text)
+        t:assert_contains(inner.run(t, {}, "merge bad.xml", {dir = dir}).err, "no JUnit XML of provium")
+    end
+end)

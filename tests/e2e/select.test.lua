@@ -149,3 +149,19 @@ test("--fail-fast counts what was not run", function(t)
     local events = require("helpers.events").read(result.dir .. "/ev")
     t:assert_eq(events[#events].payload.not_run, 3)
 end)
+
+test("runs at the same time share their records", function(t)
+    local dir = inner.directory(t)
+    for i = 1, 6 do
+        inner.write(("%s/p%d/x%d.test.lua"):format(dir, i, i), 'test("x", function(t) t:fail("no") end)')
+    end
+    os.execute(("cd %s && for i in 1 2 3 4 5 6; do XDG_CACHE_HOME=$PWD/cache %s --durations d.json p$i >out$i 2>err$i & done; wait"):format(
+        inner.quote(dir), inner.quote(inner.binary())))
+    local shared, own = json.decode(io.open(dir .. "/d.json"):read("a")), json.decode(io.open(dir .. "/cache/provium/durations.json"):read("a"))
+    local canonical = io.popen("realpath " .. inner.quote(dir)):read("l")
+    for i = 1, 6 do
+        t:assert(shared[("p%d/x%d.test.lua"):format(i, i)], "all in the shared record")
+        t:assert(own[("%s/p%d/x%d.test.lua"):format(canonical, i, i)], "all in the user's")
+    end
+    t:assert_eq(#json.decode(io.open(dir .. "/cache/provium/rerun.json"):read("a")).failed, 1, "the newest run's")
+end)

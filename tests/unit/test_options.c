@@ -126,7 +126,7 @@ static void refusals(void **state)
     assert_refused("--json takes no value", NULL, "--json=1");
     assert_refused("--verbose and --quiet contradict each other", NULL, "-q", "x", "-v");
     assert_refused("--tag does not apply to `provium list`", NULL, "list", "--tag", "x");
-    assert_refused("`provium doctor` does not take `x`", NULL, "doctor", "x");
+    assert_refused("`provium doctor` does not take `y`", NULL, "doctor", "x", "y");
     assert_refused("--timeout: invalid duration `soon`, expected seconds or for example \"250ms\", "
                    "\"30s\", \"5m\", "
                    "\"2h\"",

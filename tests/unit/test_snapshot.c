@@ -2,8 +2,10 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
@@ -149,6 +151,38 @@ static void test_trusted(void **state)
     assert_int_equal(snapshot_file_verify(f, NULL), -1);
 }
 
+static int no_entries(const char *directory)
+{
+    _cleanup_closedir_ DIR *d = opendir(directory);
+    int n = 0;
+    while (readdir(d))
+        n++;
+    return n == 2;
+}
+
+/* No room: the error says so, and nothing is left. */
+static void test_full(void **state)
+{
+    _cleanup_temp_ char *t = temp_new();
+    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_free_ char *path = path_join(t, "x.snap"), *memory = xcalloc(1, 1 << 20);
+    struct rlimit before, limit;
+    (void)state;
+    memset(memory, 'x', 1 << 20);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){.rlim_cur = 2 << 20, .rlim_max = before.rlim_max};
+    struct snapshot_writer *w = snapshot_writer_new(path, MEMORY, &e);
+    assert_non_null(w);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    int result = snapshot_writer_memory(w, 3 << 20, memory, 1 << 20, &e);
+    snapshot_writer_free(w);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(result, -1);
+    assert_non_null(strstr(err_message(&e), "File too large"));
+    assert_true(no_entries(t));
+}
+
 static void test_manifest(void **state)
 {
     static const struct {
@@ -177,7 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_replaces), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_trusted),  cmocka_unit_test(test_manifest),
+        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_full),      cmocka_unit_test(test_trusted),  cmocka_unit_test(test_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

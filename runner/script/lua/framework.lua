@@ -417,7 +417,7 @@ function framework.run(filter)
         local reason = why_skipped(entry, filter)
         local over = core.file_over()
         if reason then
-            emit("test_skipped", entry, {reason = reason})
+            emit("test_skipped", entry, {reason = reason, log = {}})
         elseif over then
             fail_unrun(entry, "not run: " .. over)
         else

@@ -101,6 +101,18 @@ function lab:claim(amount) end
 ---@param timeout? provium.duration default 60
 function lab:barrier(name, count, timeout) end
 
+---The VM of a fixture, built or restored from the cache; lives as long as the file.
+---@param path string of a *.fixture.lua file
+---@param opts? provium.fixture_options
+---@return provium.vm
+function lab:vm_fixture(path, opts) end
+
+---The lab of a fixture.
+---@param path string of a *.fixture.lua file
+---@param opts? provium.fixture_options
+---@return provium.lab
+function lab:lab_fixture(path, opts) end
+
 ---string.pack
 ---@param fmt string
 ---@param ... any

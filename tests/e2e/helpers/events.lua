@@ -1,5 +1,5 @@
 -- Reads an event stream (docs/events.md): frames of MessagePack.
-local events = {}
+local events = {names = setmetatable({}, {__mode = "k"})} -- names: all keys of a map, those with nil too, sorted
 
 local decode
 
@@ -10,13 +10,15 @@ local function items(s, at, n)
 end
 
 local function pairs_of(s, at, n)
-    local out = {}
-    for _ = 1, n do
+    local out, names = {}, {}
+    for i = 1, n do
         local key, value
         key, at = decode(s, at)
         value, at = decode(s, at)
-        out[key] = value
+        out[key], names[i] = value, tostring(key)
     end
+    table.sort(names)
+    events.names[out] = table.concat(names, " ")
     return out, at
 end
 

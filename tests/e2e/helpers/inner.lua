@@ -27,14 +27,14 @@ function inner.write(path, text)
     file:close()
 end
 
--- files: {name = text}; args: text for the shell; env: text in front of the command.
+-- files: {name = text}; args: text for the shell; env: text in front of the command; input: a file.
 -- Returns {code, out, err, dir}.
 function inner.run(t, files, args, opts)
     opts = opts or {}
     local dir = opts.dir or inner.directory(t)
     for name, text in pairs(files) do inner.write(dir .. "/" .. name, text) end
-    local command = ("cd %s && %s %s %s >%s/.out 2>%s/.err </dev/null"):format(
-        shell_quote(dir), opts.env or "", shell_quote(inner.binary()), args or ".", shell_quote(dir), shell_quote(dir))
+    local command = ("cd %s && %s %s %s >%s/.out 2>%s/.err <%s"):format(
+        shell_quote(dir), opts.env or "", shell_quote(inner.binary()), args or ".", shell_quote(dir), shell_quote(dir), opts.input or "/dev/null")
     local _, kind, code = os.execute(command)
     local result = {code = kind == "exit" and code or -code, out = read(dir .. "/.out"), err = read(dir .. "/.err"), dir = dir}
     t:log(("provium %s: exit %d\n%s%s"):format(args or ".", result.code, result.out, result.err))
