@@ -231,7 +231,8 @@ static const struct {
     bool takes_path;
     int (*run)(struct command *c);
 } actions[] = {
-    {"list", false, list}, {"build", true, build}, {"rebuild", true, build}, {"clean", false, clean}, {"stale", false, stale},
+    {"list", false, list},   {"build", true, build},  {"rebuild", true, build},
+    {"clean", false, clean}, {"stale", false, stale},
 };
 
 static int run_action(struct command *c, const char *name)
@@ -244,7 +245,8 @@ static int run_action(struct command *c, const char *name)
             continue;
         if (actions[i].takes_path == !!c->path)
             return actions[i].run(c);
-        err_set(&e, EINVAL, "fixture %s: %s", name, c->path ? "takes no path" : "which fixture? give its path below a test root");
+        err_set(&e, EINVAL, "fixture %s: %s", name,
+                c->path ? "takes no path" : "which fixture? give its path below a test root");
         say_error(&e);
         return EXIT_USAGE;
     }

@@ -83,18 +83,23 @@ static int make_private(struct script *s, struct fixture_use *f, const char *ind
     return unpack_to(s, f, path, index_hash, e);
 }
 
-/* The entry is there: makes its snapshot ready. Fails when the entry is good for nothing. */
-static int ready(struct script *s, struct fixture_use *f, struct err *e)
+/* Can the hot form be restored? *ret_meta is released by the caller. */
+static bool is_hot(struct fixture_use *f, struct store_meta *ret_meta, struct err *e)
 {
-    struct store_meta meta;
-    _cleanup_err_ struct err problem = ERR_INIT;
-    store_meta_read(&f->id, &meta);
-    store_meta_done(&meta);
+    store_meta_read(&f->id, ret_meta);
     free(f->snapshot);
     f->snapshot = store_hot_snapshot(&f->id);
-    if (store_has(&f->id, STORE_HOT)) {
-        if (!fixture_check(f->id.kind, f->snapshot, meta.index_hash, &problem))
-            return 0;
+    return store_has(&f->id, STORE_HOT) && fixture_check(f->id.kind, f->snapshot, ret_meta->index_hash, e) == 0;
+}
+
+/* The entry is there and the lock exclusive: makes its snapshot ready. Fails when the entry is good for nothing. */
+static int ready(struct script *s, struct fixture_use *f, struct err *e)
+{
+    _cleanup_(store_meta_done) struct store_meta meta;
+    _cleanup_err_ struct err problem = ERR_INIT;
+    if (is_hot(f, &meta, &problem))
+        return 0;
+    if (problem.message) {
         warn(f, "its hot form is made again", &problem);
         store_remove(&f->id, STORE_HOT);
         err_clear(&problem);
@@ -130,11 +135,12 @@ static int wait_for_lock(struct script *s, struct fixture_use *f, struct err *e)
 }
 
 /* Everything in place, under the shared lock. A cache that may only be read needs none: nobody changes it from here. */
-static bool find_quickly(struct script *s, struct fixture_use *f)
+static bool find_quickly(struct fixture_use *f)
 {
     _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_(store_meta_done) struct store_meta meta = {0};
     bool may_read = store_lock(&f->id, false, &f->lock, &e) == 0 ? f->lock.held : e.code == EROFS || e.code == EACCES;
-    return may_read && store_has(&f->id, STORE_ENTRY) && store_has(&f->id, STORE_HOT) && ready(s, f, &e) == 0;
+    return may_read && store_has(&f->id, STORE_ENTRY) && is_hot(f, &meta, NULL);
 }
 
 int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, struct err *e)
@@ -142,7 +148,7 @@ int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, s
     _cleanup_err_ struct err problem = ERR_INIT;
     f->hot = true;
     *ret_there = true;
-    if (find_quickly(s, f))
+    if (find_quickly(f))
         return 0;
     if (store_lock(&f->id, true, &f->lock, e) < 0 || (!f->lock.held && wait_for_lock(s, f, e) < 0))
         return -1;

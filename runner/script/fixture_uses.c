@@ -10,9 +10,9 @@
 
 static bool is_found(const struct fixture_key *key, const char *call, const char *name)
 {
-    const struct strv *list = !strcmp(call, "require")                    ? &key->source.modules
-                              : str_ends_with(call, "_fixture")           ? &key->reached
-                                                                          : &key->source.files;
+    const struct strv *list = !strcmp(call, "require")          ? &key->source.modules
+                              : str_ends_with(call, "_fixture") ? &key->reached
+                                                                : &key->source.files;
     return strv_contains(list, name);
 }
 
@@ -26,11 +26,10 @@ void fixture_note_use(lua_State *L, int level, const char *call, const char *nam
     if (missed) {
         strv_add(&s->missed, absolute);
         push_position(L, level);
-        const char *kind = strstr(call, "_file") ? "" : !strcmp(call, "require") ? "the file of " : FIXTURE_SUFFIX " of ";
         fprintf(stderr,
-                "provium: fixture `%s`: %s%s of `%s` is not seen from the text: a change of it will not lead to a new build; "
-                "name %s`%s` by a literal: provium:depends_on_file(\"...\")\n",
-                s->covers->source.name, lua_tostring(L, -1), call, name, kind, name);
+                "provium: fixture `%s`: %s%s of `%s` is not seen from the text, and a change of it will not lead to a new "
+                "build; add a literal provium:depends_on_file(\"...\") of its file\n",
+                s->covers->source.name, lua_tostring(L, -1), call, name);
         lua_pop(L, 1);
     }
     free(absolute);

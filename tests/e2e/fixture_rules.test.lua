@@ -22,7 +22,8 @@ end
 
 test("what a fixture returns is checked", function(t)
     local needs = "fixture `f`: vm_fixture needs a Snapshot, and it returned "
-    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "local x = 1"}), needs .. "nothing; its last line must be `return vm:snapshot()`")
+    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "local x = 1"}),
+        needs .. "nothing; its last line must be `return vm:snapshot()`")
     assert_fails(t, ask(t, {["a/f.fixture.lua"] = "return 'x.snap'"}), needs .. "a string;")
     assert_fails(t, ask(t, {["a/f.fixture.lua"] = "return provium:snapshot()"}), needs .. "a LabSnapshot;")
     assert_fails(t, ask(t, {["a/f.fixture.lua"] = "return provium"}, 'lab_fixture("f")'),
@@ -50,7 +51,8 @@ end)
 test("names are looked up below the roots, in order", function(t)
     assert_fails(t, ask(t, {["a/.keep"] = "", ["b/.keep"] = ""}, 'vm_fixture("nowhere")'),
         "fixture `nowhere` not found in any test root (a, b)")
-    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "error('a')", ["b/f.fixture.lua"] = "error('b')"}), "a/f.fixture.lua:1: a")
+    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "error('a')", ["b/f.fixture.lua"] = "error('b')"}),
+        "a/f.fixture.lua:1: a")
     assert_fails(t, ask(t, {["f.fixture.lua"] = ""}, 'vm_fixture("../f")'), "fixture `../f` not found")
     assert_fails(t, ask(t, {}, "vm_fixture(7)"), "lab:vm_fixture: path must be a string (got number)")
 end)
@@ -58,7 +60,8 @@ end)
 test("circles are told, seen from the text or met while building", function(t)
     local files = {["a/f.fixture.lua"] = "provium:vm_fixture('g')", ["b/g.fixture.lua"] = "provium:vm_fixture('f')"}
     assert_fails(t, ask(t, files), "fixtures need each other: f -> g -> f")
-    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "local me = 'f' provium:vm_fixture(me)"}), "fixture `f` needs itself to be built")
+    assert_fails(t, ask(t, {["a/f.fixture.lua"] = "local me = 'f' provium:vm_fixture(me)"}),
+        "fixture `f` needs itself to be built")
 end)
 
 test("what the scan misses is reported while building", function(t)
@@ -110,13 +113,15 @@ test("a file that builds and one that waits for it can starve each other of memo
 end)
 
 test("list --fixtures", function(t)
-    local result = inner.run(t, with{["a/sub/f.fixture.lua"] = "", ["b/f.fixture.lua"] = "", ["a/x.test.lua"] = ""}, "list --fixtures")
+    local files = with{["a/sub/f.fixture.lua"] = "", ["b/f.fixture.lua"] = "", ["a/x.test.lua"] = ""}
+    local result = inner.run(t, files, "list --fixtures")
     t:assert_eq(result.out, "a/sub/f.fixture.lua\nb/f.fixture.lua\n")
 end)
 
 test("fixture: usage", function(t)
     local cases = {
-        {"fixture buidl f", "unknown action `buidl`; known: list, build, rebuild, clean, stale\n  hint: did you mean `build`?"},
+        {"fixture buidl f", "unknown action `buidl`; known: list, build, rebuild, clean, stale"},
+        {"fixture buidl f", "hint: did you mean `build`?"},
         {"fixture build", "which fixture?"},
         {"fixture clean f", "fixture clean: takes no path"},
     }
@@ -131,7 +136,8 @@ test("fixture: usage", function(t)
 end)
 
 test("fixture: an empty cache, stale fixtures, a build that fails", function(t)
-    local files = with{["a/f.fixture.lua"] = "error('no luck')", ["b/sub/g.fixture.lua"] = "", ["b/f.fixture.lua"] = "hidden"}
+    local files = with{
+        ["a/f.fixture.lua"] = "error('no luck')", ["b/sub/g.fixture.lua"] = "", ["b/f.fixture.lua"] = "hidden"}
     local result = inner.run(t, files, "fixture list")
     t:assert_eq(result.out, "0 entries, 0B\n")
     local opts = {dir = result.dir}
@@ -142,7 +148,8 @@ test("fixture: an empty cache, stale fixtures, a build that fails", function(t)
     t:assert_contains(result.err, "no luck")
     result = inner.run(t, {}, "fixture build sub/g --no-preflight", opts)
     t:assert_eq(result.code, 1)
-    t:assert_contains(result.err, "it returned nothing; its last line must be `return vm:snapshot()` or `return provium:snapshot()`")
+    t:assert_contains(result.err,
+        "it returned nothing; its last line must be `return vm:snapshot()` or `return provium:snapshot()`")
     result = inner.run(t, {}, "fixture clean", opts)
     t:assert_eq(result.code, 0)
     local left = io.popen("ls -A " .. result.dir .. "/cache")

@@ -285,6 +285,27 @@ static void test_clean(void **state)
     assert_int_equal(count_names(t), 1); /* what is not the cache's stays */
 }
 
+static void test_clean_waits_for_a_first_build(void **state)
+{
+    (void)state;
+    _cleanup_temp_ char *t = temp_new();
+    const struct store_id a = {t, A, FIXTURE_LAB};
+    size_t count = 9;
+    pid_t holder = start_holder(&a);
+    pid_t killer = process_fork();
+    if (!killer) {
+        usleep(50000);
+        kill(holder, SIGKILL);
+        _exit(0);
+    }
+    assert_int_equal(store_clean(t, &count, NULL), 0);
+    assert_int_equal(waitpid(holder, NULL, 0), holder);
+    assert_int_equal(waitpid(killer, NULL, 0), killer);
+    store_sweep(t);
+    assert_int_equal(count, 0);
+    assert_int_equal(count_names(t), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_packs_labs),
         cmocka_unit_test(test_meta),
         cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_clean_waits_for_a_first_build),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
