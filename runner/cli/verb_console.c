@@ -12,11 +12,14 @@
 #include "cli/verb.h"
 #include "vm/launch.h"
 
+/* Those that mean nothing to a shell. */
+static const char plain_characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=@%+";
+
 static void print_quoted(const struct strv *argv)
 {
     for (size_t i = 0; i < argv->count; i++) {
         const char *word = argv->items[i];
-        bool plain = *word && !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=@%+")];
+        bool plain = *word && !word[strspn(word, plain_characters)];
         fputs(i ? " " : "", stdout);
         for (const char *c = plain ? word : "'"; *c; c++)
             putchar(*c);
@@ -93,9 +96,10 @@ static int run(const struct options *options, const struct environment *env, con
     const struct launch_host host = {.environment = env, .kvm = guests_choose_kvm(options, config, env, &accel_note),
                                      .accel_note = *accel_note ? accel_note : NULL, .no_build = options->no_build};
     bool without_init = !profile.inject_agent && profile.initrd && !strcmp(profile.initrd, BUNDLED_GUEST);
+    const char *shell = without_init && !options->kernel_cmdline ? "rdinit=/bin/sh" : NULL;
     const struct launch_options boot = {.memory_bytes = options->memory, .cpus = options->cpus,
                                         .kernel_cmdline = options->kernel_cmdline,
-                                        .kernel_cmdline_append = without_init && !options->kernel_cmdline ? "rdinit=/bin/sh" : NULL};
+                                        .kernel_cmdline_append = shell};
     if (launch_prepare(&profile, &host, "console", &boot, &l, e) < 0 ||
         compose(&argv, &profile, &l, options->agent, e) < 0)
         return -1;

@@ -1,5 +1,5 @@
-/* `provium repl`: a VM, and Lua from a terminal or from a pipe. The process is both what dispatcher and worker are in a
- * run: it enters the sandbox and holds the Lua state. On a terminal a failed line keeps the session; in a pipe it ends it. */
+/* `provium repl`: a VM, and Lua from a terminal or from a pipe. The process is what dispatcher and worker are in a run: it
+ * enters the sandbox and holds the Lua state. On a terminal a failed line keeps the session, in a pipe it ends it. */
 #include <editline/readline.h>
 #include <signal.h>
 #include <stdio.h>
@@ -196,12 +196,13 @@ int verb_repl(const struct options *options)
         return EXIT_USAGE;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
+    static const char *const here[] = {".", NULL};
     const struct script_settings settings = {
         .config = config,
         .host = {.environment = env, .kvm = kvm, .accel_note = *accel_note ? accel_note : NULL,
                  .no_build = options->no_build, .run_id = "repl"},
         .first_cid = FIRST_CID,
-        .roots = (const char *const *)config->roots.items,
+        .roots = config->roots.count ? (const char *const *)config->roots.items : here,
         .seed = options->seed,
         .uplink = &uplink,
     };

@@ -14,4 +14,5 @@ struct network {
 /* uplink.c: what the switch does not know of uplinks: their options, and the broker. */
 struct uplinks *uplinks_new(struct loop *loop, int broker);
 void uplinks_free(struct uplinks *u);
+/* Once the switch has closed the link. */
 void uplinks_forget(struct uplinks *u, uint32_t bridge);

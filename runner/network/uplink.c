@@ -17,6 +17,7 @@
 #include "uplink/uplink.h"
 
 #define ANSWER_NS (15 * NS_PER_S)
+#define END_NS    (5 * NS_PER_S)
 
 struct uplink {
     struct uplink *next;
@@ -65,6 +66,7 @@ static void uplink_free(struct uplink *u)
 }
 DEFINE_CLEANUP(struct uplink, uplink_free)
 
+/* The link is closed, so the helper ends: when it has, its ports are free again. */
 void uplinks_forget(struct uplinks *u, uint32_t bridge)
 {
     for (struct uplink **at = &u->first; *at; at = &(*at)->next) {
@@ -72,6 +74,8 @@ void uplinks_forget(struct uplinks *u, uint32_t bridge)
             continue;
         struct uplink *over = *at;
         *at = over->next;
+        if (over->readable)
+            loop_wait(u->loop, &over->gone, deadline_after(END_NS));
         uplink_free(over);
         return;
     }

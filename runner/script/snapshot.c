@@ -175,10 +175,24 @@ static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_
     return result;
 }
 
+/* A file that may only be read is copied, as it could not be mapped. The copy has no name once it is open. */
+static struct snapshot_file *open_snapshot(struct script *s, const char *path, struct err *e)
+{
+    _cleanup_(snapshot_file_freep) struct snapshot_file *file = snapshot_file_open(path, e);
+    if (!file || snapshot_file_writable(file))
+        return steal_ptr(file);
+    _cleanup_free_ char *copy = temporary_path(s, ".snap", e);
+    if (!copy || snapshot_file_copy(file, copy, e) < 0)
+        return NULL;
+    struct snapshot_file *opened = snapshot_file_open(copy, e);
+    unlink(copy);
+    return opened;
+}
+
 /* The snapshot at `path`, as far as this run can use it. */
 static struct snapshot_file *prepare(struct script *s, struct vm_object *o, const char *path, struct err *e)
 {
-    _cleanup_(snapshot_file_freep) struct snapshot_file *file = snapshot_file_open(path, e);
+    _cleanup_(snapshot_file_freep) struct snapshot_file *file = open_snapshot(s, path, e);
     if (!file)
         return NULL;
     const struct snapshot_info *info = snapshot_file_info(file);

@@ -203,6 +203,43 @@ int snapshot_file_verify(const struct snapshot_file *f, struct err *e)
     return 0;
 }
 
+bool snapshot_file_writable(const struct snapshot_file *f)
+{
+    return (fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+}
+
+static int copy_parts(const struct snapshot_file *f, int to, struct err *e)
+{
+    uint64_t size = layout_trailer(&f->trailer) + TRAILER_SIZE;
+    _cleanup_free_ uint8_t *chunk = xmalloc(SNAPSHOT_CHUNK);
+    for (uint64_t at = 0; at < size; at += SNAPSHOT_CHUNK) {
+        size_t n = size - at < SNAPSHOT_CHUNK ? (size_t)(size - at) : SNAPSHOT_CHUNK;
+        if (next_data(f->fd, at, at + n) == at + n)
+            continue;
+        if (read_at(f->fd, at, chunk, n, e) < 0)
+            return -1;
+        for (size_t done = 0; done < n;) {
+            ssize_t written = pwrite(to, chunk + done, n - done, (off_t)(at + done));
+            if (written < 0)
+                return err_errno(e, "write");
+            done += (size_t)written;
+        }
+    }
+    return f->touched ? 0 : snapshot_file_trust(to, e);
+}
+
+int snapshot_file_copy(const struct snapshot_file *f, const char *path, struct err *e)
+{
+    _cleanup_close_ int to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (to < 0)
+        return err_errno(e, "create `%s`", path);
+    if (copy_parts(f, to, e) < 0) {
+        unlink(path);
+        return err_prefix(e, "copy of snapshot `%s`", f->path);
+    }
+    return 0;
+}
+
 int snapshot_file_trust(int fd, struct err *e)
 {
     struct stat st;

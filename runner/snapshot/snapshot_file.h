@@ -72,6 +72,10 @@ int snapshot_file_state(const struct snapshot_file *f, struct err *e);
 bool snapshot_file_touched(const struct snapshot_file *f);
 /* Reads all memory and compares the checksums: an error says at which offset. */
 int snapshot_file_verify(const struct snapshot_file *f, struct err *e);
+/* Can it be mapped? QEMU 7.2 opens a memory's file for writing, even when it maps it privately. */
+bool snapshot_file_writable(const struct snapshot_file *f);
+/* The same in a new file, holes included. */
+int snapshot_file_copy(const struct snapshot_file *f, const char *path, struct err *e);
 /* For who has just written the very bytes of a snapshot (and knows it): gives the file the time of its trailer. */
 int snapshot_file_trust(int fd, struct err *e);
 

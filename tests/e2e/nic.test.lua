@@ -180,7 +180,12 @@ test("options: subnets, MTU, resolv.conf by force", function(t)
         [function() provium:bridge("") end] = "bad name",
         [function() provium:bridge("pack") end] = "reserved name",
     }
-    for call, part in pairs(cases) do t:assert_contains(message_of(t, call), part) end
+    for call, part in pairs(cases) do
+        local message = message_of(t, call)
+        t:assert_contains(message, part)
+        local _, places = message:gsub("nic.test.lua:%d+: ", "")
+        t:assert_eq(places, 1, message)
+    end
 end)
 
 test("a name may be a member before its VM exists", {timeout = "1m"}, function(t)

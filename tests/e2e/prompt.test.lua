@@ -52,10 +52,20 @@ test("repl from a pipe: values, several lines, the first error ends it", {timeou
     t:assert_contains(result.err, "repl:1: boom")
 end)
 
+test("repl --fixture restores what was prepared", {timeout = "3m"}, function(t)
+    local fixture = 'local vm = provium:vm("base", "default"):boot()\nvm:write_file("/prepared", "yes")\nreturn vm:snapshot()\n'
+    local result = inner.run(t, {["base.fixture.lua"] = fixture, [".in"] = 'vm:read_file("/prepared")\n'}, "repl --fixture base",
+        {input = ".in", env = "XDG_CACHE_HOME=$PWD/cache"})
+    t:assert_eq(result.code, 0)
+    t:assert_contains(result.out, '"yes"')
+    t:assert_contains(inner.run(t, {}, "repl --fixture none").err, "`none` not found")
+end)
+
 test("repl: what is wrong is said before anything boots", function(t)
-    local result = inner.run(t, {}, "repl")
+    local two = '[profiles.a]\nkernel = "/k"\ncmdline = "x"\n[profiles.b]\nkernel = "/k"\ncmdline = "x"\n'
+    local result = inner.run(t, {["provium.toml"] = two}, "repl")
     t:assert_eq(result.code, 2)
-    t:assert_contains(result.err, "hint: profiles: default")
+    t:assert_contains(result.err, "hint: profiles: ")
     t:assert_contains(inner.run(t, {}, "repl nope").err, "`nope`")
     t:assert_eq(inner.run(t, {}, "repl default more").code, 2)
 end)

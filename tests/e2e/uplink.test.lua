@@ -6,7 +6,7 @@ local SUITE = [==[
 local guest_socket = require("guest_socket")
 local dir, whole = %q, %s
 local vm = provium:vm("a", "default")
-local lan = provium:bridge("lan", {subnet = "10.9.0.0/24"})
+local root, lan = provium, provium:bridge("lan", {subnet = "10.9.0.0/24"})
 lan:attach(vm)
 vm:boot()
 local OUTSIDE = whole and "192.0.2.1" or "10.9.0.1"
@@ -128,6 +128,29 @@ test("where the host has no route the guest is told", function(t)
     local r = vm:run("nc -w 30 198.51.100.1 80 </dev/null", {timeout = 40})
     t:assert(not r:ok())
     t:assert(r.status ~= "timed_out", "unreachable, at once")
+end)
+
+test("a port is free again as soon as the uplink is off", function(t)
+    t:defer(function() lan:disable_uplink() end)
+    lan:enable_uplink{forward = {{host = 0, guest = 80, vm = "a"}}}
+    local port = lan:uplink().forwards[1].host
+    for _ = 1, 5 do
+        lan:disable_uplink()
+        lan:enable_uplink{forward = {{host = port, guest = 80, vm = "a"}}}
+    end
+    t:assert_eq(lan:uplink().forwards[1].host, port)
+end)
+
+test("a lab comes back from its snapshot with its uplink", {timeout = "2m"}, function(t)
+    t:defer(function() lan:disable_uplink() end)
+    lan:enable_uplink{host_loopback = true, forward = {{host = 0, guest = 9001, vm = "a"}}}
+    local before = json.encode(lan:uplink())
+    local snapshot = root:snapshot()
+    t:defer(function() snapshot:delete() end)
+    lan:disable_uplink()
+    root:restore(snapshot)
+    t:assert_eq(json.encode(lan:uplink()), before)
+    t:assert_eq(echoed("10.9.0.1", "restored"), "restored")
 end)
 
 test("mistakes change nothing", function(t)

@@ -151,6 +151,26 @@ static void test_trusted(void **state)
     assert_int_equal(snapshot_file_verify(f, NULL), -1);
 }
 
+static void test_copied(void **state)
+{
+    _cleanup_temp_ char *t = temp_new();
+    _cleanup_err_ struct err e = ERR_INIT;
+    _cleanup_free_ char *path = make(t), *copy = path_join(t, "copy.snap");
+    struct stat st;
+    (void)state;
+    _cleanup_(snapshot_file_freep) struct snapshot_file *f = snapshot_file_open(path, &e);
+    assert_non_null(f);
+    assert_true(snapshot_file_writable(f));
+    assert_int_equal(snapshot_file_copy(f, copy, &e), 0);
+    assert_int_equal(snapshot_file_copy(f, copy, &e), -1);
+    _cleanup_(snapshot_file_freep) struct snapshot_file *g = snapshot_file_open(copy, &e);
+    assert_non_null(g);
+    assert_false(snapshot_file_touched(g));
+    assert_int_equal(snapshot_file_verify(g, &e), 0);
+    assert_int_equal(fstat(snapshot_file_fd(g), &st), 0);
+    assert_true(st.st_blocks * 512 < MEMORY);
+}
+
 static int no_entries(const char *directory)
 {
     _cleanup_closedir_ DIR *d = opendir(directory);
@@ -211,7 +231,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_replaces), cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_full),      cmocka_unit_test(test_trusted),  cmocka_unit_test(test_manifest),
+        cmocka_unit_test(test_flipped),    cmocka_unit_test(test_full),      cmocka_unit_test(test_copied),
+             cmocka_unit_test(test_trusted),  cmocka_unit_test(test_manifest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

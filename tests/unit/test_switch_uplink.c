@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,48 @@ static void ports_are_forwarded(void **state)
     assert_null(network_uplink(l->n, other.id));
 }
 
+/* With the host's loopback closed to guests. */
+static void udp_ports_are_forwarded(void **state)
+{
+    struct lab *l = *state;
+    struct packet p;
+    char text[16];
+    struct uplink_forward forward = {.guest = 4000, .member = "a", .udp = true};
+    struct uplink_options options = {.forwards = &forward, .forward_count = 1};
+    assert_int_equal(network_enable_uplink(l->n, l->lan.id, &options, NULL), 0);
+    find_gateway(l);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons(network_uplink(l->n, l->lan.id)->forwards[0].host),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    uint16_t ports[2] = {0}, seen[2];
+    int clients[2];
+    for (int i = 0; i < 2; i++) {
+        clients[i] = host_socket(SOCK_DGRAM, "127.0.0.1", &ports[i]);
+        assert_int_equal(sendto(clients[i], "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)), 5);
+        struct frame f = receive_packet(l, &p);
+        assert_true(ip_equal(&p.source, &l->gateway));
+        assert_true(ip_equal(&p.destination, &l->own));
+        assert_int_equal(get16(p.payload + 2), 4000);
+        assert_int_equal(p.payload_size, 8 + 5);
+        seen[i] = get16(p.payload);
+        frame_unref(f);
+    }
+    assert_int_not_equal(seen[0], seen[1]);
+    send_udp(l, &l->gateway, (uint16_t)(seen[1] + 1), "nobody");
+    send_udp(l, &l->gateway, ports[0], "not by its own number");
+    send_udp(l, &l->gateway, seen[1], "second");
+    send_udp(l, &l->gateway, seen[0], "first");
+    struct pollfd patience = {.fd = clients[0], .events = POLLIN};
+    assert_int_equal(poll(&patience, 1, 20000), 1);
+    assert_int_equal(recv(clients[0], text, sizeof(text), 0), 5);
+    assert_memory_equal(text, "first", 5);
+    assert_int_equal(recv(clients[0], text, sizeof(text), MSG_DONTWAIT), -1);
+    assert_int_equal(recv(clients[1], text, sizeof(text), MSG_DONTWAIT), 6);
+    assert_memory_equal(text, "second", 6);
+    close(clients[0]);
+    close(clients[1]);
+}
+
 static void a_dead_helper_is_noticed(void **state)
 {
     struct lab *l = *state;
@@ -380,9 +423,13 @@ static void questions_go_to_the_resolvers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(udp_to_the_host_and_back),     TEST(the_hosts_loopback_is_closed_by_default),
-        TEST(ports_are_forwarded),          TEST(a_dead_helper_is_noticed),
-        cmocka_unit_test(without_a_broker), cmocka_unit_test(questions_go_to_the_resolvers),
+        TEST(udp_to_the_host_and_back),
+        TEST(the_hosts_loopback_is_closed_by_default),
+        TEST(ports_are_forwarded),
+        TEST(udp_ports_are_forwarded),
+        TEST(a_dead_helper_is_noticed),
+        cmocka_unit_test(without_a_broker),
+        cmocka_unit_test(questions_go_to_the_resolvers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,10 +26,13 @@ local function of(bridge, call)
     return f
 end
 
+-- What C has said, without the place that it may have put in front.
+local function words(problem) return (tostring(problem):gsub("^[^:\n]*:%d+: ", "")) end
+
 -- Calls C; its words get the call in front.
 local function ask(call, fn, ...)
     local results = table.pack(pcall(fn, ...))
-    if not results[1] then fail_in(call, "%s", tostring(results[2])) end
+    if not results[1] then fail_in(call, "%s", words(results[2])) end
     return table.unpack(results, 2, results.n)
 end
 
@@ -70,7 +73,7 @@ function bridges.new(lab, name, opts)
     check_keys("lab:bridge", opts, OPTIONS)
     if type(opts.subnet) == "table" then check_keys("lab:bridge: subnet", opts.subnet, {v4 = true, v6 = true}) end
     local ok, id = pcall(core.net_bridge, name, opts)
-    if not ok then fail("lab:bridge: bridge `%s`: %s", name, tostring(id)) end
+    if not ok then fail("lab:bridge: bridge `%s`: %s", name, words(id)) end
     local bridge = core.object(meta)
     fields[bridge] = {id = id, name = name, lab = lab, members = {}, nics = {}, opts = opts}
     core.scope_add("bridge", bridge)
@@ -179,7 +182,7 @@ function methods.attach(bridge, what)
         if item.vm then ok, why = pcall(core.vm_plug, item.vm, f.id) end
         if not ok then
             undo(f, wanted, before)
-            fail_in("attach", "bridge `%s`: VM `%s`: %s", f.name, item.name, tostring(why))
+            fail_in("attach", "bridge `%s`: VM `%s`: %s", f.name, item.name, words(why))
         end
     end
     for _, item in ipairs(wanted) do

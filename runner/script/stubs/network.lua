@@ -75,6 +75,7 @@
 ---@class provium.uplink
 ---@field icmp boolean
 ---@field ipv6 boolean
+---@field host_loopback? boolean
 ---@field dns string[]
 ---@field forwards provium.forward[]
 ---@field failed? boolean its helper process has died

@@ -1,0 +1,118 @@
+-- A cluster of three that elects a leader and keeps a list of values, after the fashion of Raft, written in shell. The test
+-- cuts the leader off: for a while two nodes think that they lead, but only the one with a majority gets anything done.
+-- When the wire heals, everybody has the same leader and the same values.
+
+-- One request per connection: "VERB TERM NAME VALUES…". The lock makes term and vote change together.
+local ANSWER = [[#!/bin/sh
+cd /run/node
+read -r verb term name values
+if [ "$verb" = put ]; then exec node-put "$name"; fi
+until mkdir lock 2>/dev/null; do usleep 10000; done
+if [ "$verb" = vote ] && [ "$term" -gt "$(cat term)" ]; then
+    echo "$term" >term; : >leader; touch heard; echo yes
+elif [ "$verb" = lead ] && [ "$term" -ge "$(cat term)" ]; then
+    echo "$term" >term; echo "$name" >leader; echo "$values" >values; touch heard; echo yes
+else
+    echo "no $(cat term)"
+fi
+rmdir lock
+]]
+
+-- A client's value: done when a majority has it.
+local PUT = [[#!/bin/sh
+. /run/node/config
+[ "$(cat leader)" = $me ] || { echo "refused: ask $(cat leader)"; exit; }
+values="$(cat values) $1" yes=1
+for peer in $peers; do
+    [ "$(echo "lead $(cat term) $me $values" | timeout 2 nc $peer 7000)" = yes ] && yes=$((yes + 1))
+done
+[ $yes -ge 2 ] && echo "$values" >values && echo committed || echo "refused: no majority"
+]]
+
+local NODE = [[#!/bin/sh
+. /run/node/config
+echo 0 >term; : >leader; : >values; touch heard
+nc -ll -p 7000 -e node-answer &
+
+# tell REQUEST…: to all peers at once; the answers.
+tell() { (for peer in $peers; do echo "$*" | timeout 2 nc $peer 7000 & done; wait) 2>/dev/null; }
+
+while usleep 300000; do
+    if [ "$(cat leader)" = $me ]; then
+        newer=$(tell lead $(cat term) $me "$(cat values)" | awk -v mine=$(cat term) '$1 == "no" && $2 > mine { print $2; exit }')
+        [ -z "$newer" ] || { echo $newer >term; : >leader; touch heard; }
+    elif [ $(($(date +%s) - $(stat -c %Y heard))) -gt $patience ]; then
+        until mkdir lock 2>/dev/null; do usleep 10000; done
+        term=$(($(cat term) + 1)); echo $term >term; touch heard
+        rmdir lock
+        votes=$(tell vote $term $me | grep -c yes)
+        [ $votes -ge 1 ] && [ "$(cat term)" = $term ] && echo $me >leader
+    fi
+done
+]]
+
+local names, nodes = {"n1", "n2", "n3"}, {}
+local lan = provium:bridge("lan")
+for i, name in ipairs(names) do
+    local peers = {}
+    for _, other in ipairs(names) do
+        if other ~= name then peers[#peers + 1] = other end
+    end
+    nodes[name] = provium:vm(name, "default", {files = {
+        {path = "/usr/bin/node", content = NODE, mode = 493},
+        {path = "/usr/bin/node-answer", content = ANSWER, mode = 493},
+        {path = "/usr/bin/node-put", content = PUT, mode = 493},
+        {path = "/etc/node", content = ("me=%s peers='%s' patience=%d\ncd /run/node\n"):format(name, table.concat(peers, " "), 2 + 2 * i)},
+    }})
+    lan:attach(nodes[name])
+end
+provium:boot()
+for _, vm in pairs(nodes) do
+    vm:run("mkdir -p /run/node && cp /etc/node /run/node/config"):assert_ok()
+    vm:run_async("node >/dev/console 2>&1")
+end
+
+local function read(name, what) return (nodes[name]:run("cat /run/node/" .. what).stdout:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")) end
+
+-- The one that all of these name, or nil.
+local function agreed(list)
+    local leader = read(list[1], "leader")
+    for _, name in ipairs(list) do
+        if read(name, "leader") ~= leader then return nil end
+    end
+    return leader ~= "" and leader or nil
+end
+
+-- On the node itself: what a client that is on its side of the wire would see.
+local function put(name, value) return (nodes[name]:run("echo put 0 " .. value .. " | nc 127.0.0.1 7000").stdout:gsub("\n$", "")) end
+
+local function elected(list, what)
+    return wait_until(function() return agreed(list) end, {timeout = 90, interval = 0.5, desc = what})
+end
+
+test("a partition makes two leaders, of which one can work; healing makes one", {timeout = "5m"}, function(t)
+    t:defer(function() lan:restore_all() end)
+    local first = elected(names, "a leader that all agree on")
+    t:assert_eq(put(first, "before"), "committed")
+
+    local rest = {}
+    for _, name in ipairs(names) do
+        if name ~= first then
+            rest[#rest + 1] = name
+            lan:partition(first, name)
+        end
+    end
+    local second = wait_until(function()
+        local leader = agreed(rest)
+        return leader ~= first and leader
+    end, {timeout = 90, interval = 0.5, desc = "a leader of the majority"})
+    t:assert_eq(read(first, "leader"), first, "the old one still thinks that it leads")
+    t:assert_eq(put(first, "lost"), "refused: no majority")
+    t:assert_eq(put(second, "during"), "committed")
+
+    lan:restore_all()
+    wait_until(function() return agreed(names) == second and read(first, "values") == "before during" end,
+        {timeout = 90, interval = 0.5, desc = "one leader, one list"})
+    for _, name in ipairs(names) do t:assert_eq(read(name, "values"), "before during") end
+    t:assert_eq(put(second, "after"), "committed")
+end)
