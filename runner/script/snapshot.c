@@ -225,6 +225,7 @@ static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t de
         vm_release_charge(s, o);
         return -1;
     }
+    o->launching = true;
     o->cid = s->settings->first_cid + o->number;
     return 0;
 }
@@ -240,7 +241,9 @@ static int begin_binding(lua_State *L)
 static int load(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     (void)s, (void)L;
-    return vm_restore_load(o->vm, deadline, e);
+    int result = vm_restore_load(o->vm, deadline, e);
+    o->launching = !result;
+    return result;
 }
 
 /* core.vm_restore_load(vm) */
@@ -251,6 +254,7 @@ static int load_binding(lua_State *L)
 
 static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
+    o->launching = false;
     if (vm_restore_run(o->vm, &o->launch.boot, lua_toboolean(L, 2) ? o->mark : NULL, deadline, e) < 0)
         return -1;
     vm_announce_boot(s, o, s->from_fixture ? "fixture" : "snapshot");

@@ -110,7 +110,7 @@ static int vm_new_binding(lua_State *L)
 
 static void note_ended(lua_State *L, struct vm_object *o)
 {
-    if (vm_state(o->vm) == VM_SHUTDOWN || vm_state(o->vm) == VM_DEAD)
+    if (!o->launching && (vm_state(o->vm) == VM_SHUTDOWN || vm_state(o->vm) == VM_DEAD))
         vm_release_charge(script_of(L), o);
 }
 
@@ -119,6 +119,7 @@ static int vm_shutdown_binding(lua_State *L)
     struct vm_object *o = check_vm(L);
     check_unused(L, "shutdown");
     o->closing = true;
+    o->launching = false;
     vm_shutdown(o->vm);
     o->closing = false;
     note_ended(L, o);

@@ -137,6 +137,20 @@ test("asked for while the file is read, and reset between tests", function(t)
     t:assert_eq(#events.of(ev, "fixture_cache_hit"), 4)
 end)
 
+test("restored machines are charged to the claim like booted ones", function(t)
+    local result = run(t, {["claim.test.lua"] = [[
+        provium:claim{memory = "300M", cpus = 1}
+        test("one fits", function(t)
+            local vm = provium:vm_fixture("base", {scope = "test"})
+            t:assert_contains(t:assert_raises(function() provium:vm_fixture("base", {scope = "test"}) end),
+                "needs 256M; the claim of 300M has 44M left")
+            vm:shutdown()
+            provium:vm_fixture("base", {name = "another", scope = "test"})
+        end)
+        test("and is given back", function(t) provium:vm_fixture("base") end)]]}, "claim.test.lua")
+    t:assert_eq(result.code, 0)
+end)
+
 -- Changes one byte in the middle of every file that matches.
 local function flip(pattern)
     for path in list(pattern):gmatch("[^\n]+") do
