@@ -112,12 +112,7 @@ static struct file_result *take_file(const json_t *object)
 
 static void count(struct run_totals *t, const struct file_result *r)
 {
-    t->files++;
-    t->files_bad += r->status != FILE_PASSED;
-    t->passed += r->passed;
-    t->failed += r->failed;
-    t->skipped += r->skipped;
-    t->flaky += r->flaky;
+    run_totals_add(t, r);
     t->duration_ns += r->duration_ns; /* when they ran at once is not known */
 }
 

@@ -7,6 +7,16 @@
 
 #define META_MAX ((size_t)1 << 20)
 
+void run_totals_add(struct run_totals *t, const struct file_result *r)
+{
+    t->files++;
+    t->files_bad += r->status != FILE_PASSED;
+    t->passed += r->passed;
+    t->failed += r->failed;
+    t->skipped += r->skipped;
+    t->flaky += r->flaky;
+}
+
 struct file_result *file_result_new(const char *path)
 {
     struct file_result *r = xnew0(struct file_result);

@@ -57,6 +57,9 @@ struct run_totals {
     int64_t duration_ns;
 };
 
+/* Counts one file; not its duration, because files run at the same time. */
+void run_totals_add(struct run_totals *t, const struct file_result *r);
+
 struct file_result *file_result_new(const char *path);
 void file_result_free(struct file_result *r);
 DEFINE_CLEANUP(struct file_result, file_result_free)

@@ -209,21 +209,21 @@ void guest_call_give_up(struct guest_call *call, int code, const char *why)
     if (call->done)
         return;
     /* A double of it waits for the agent's result, unheard. */
-    struct guest_call *stub = xnew0(struct guest_call);
-    stub->guest = call->guest;
-    stub->id = call->id;
-    stub->op = call->op;
-    stub->label = xstrdup(call->label);
-    stub->windowed = call->windowed;
-    memcpy(stub->credit, call->credit, sizeof(stub->credit));
-    stub->upload_window = call->upload_window;
-    stub->abandoned = true;
+    struct guest_call *rest = xnew0(struct guest_call);
+    rest->guest = call->guest;
+    rest->id = call->id;
+    rest->op = call->op;
+    rest->label = xstrdup(call->label);
+    rest->windowed = call->windowed;
+    memcpy(rest->credit, call->credit, sizeof(rest->credit));
+    rest->upload_window = call->upload_window;
+    rest->abandoned = true;
     struct message m = {.kind = MESSAGE_CANCEL, .id = call->id};
     guest_call_send(call, &m);
     guest_call_fail(call, code, "%s", why);
-    struct guest_call **bucket = bucket_of(stub->guest, stub->id);
-    stub->next = *bucket;
-    *bucket = stub;
+    struct guest_call **bucket = bucket_of(rest->guest, rest->id);
+    rest->next = *bucket;
+    *bucket = rest;
 }
 
 static void on_data(struct guest_call *call, const struct message *m)

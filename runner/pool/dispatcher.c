@@ -59,13 +59,7 @@ void work_free(struct work *w)
 
 void dispatcher_deliver(struct dispatcher *d, struct file_result *r)
 {
-    struct run_totals *t = d->totals;
-    t->files++;
-    t->files_bad += r->status != FILE_PASSED;
-    t->passed += r->passed;
-    t->failed += r->failed;
-    t->skipped += r->skipped;
-    t->flaky += r->flaky;
+    run_totals_add(d->totals, r);
     if (r->status != FILE_PASSED && d->settings->fail_fast)
         d->stop = true;
     d->settings->on_file(r, d->settings->arg);

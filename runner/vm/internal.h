@@ -52,6 +52,8 @@ struct vm {
 int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e);
 /* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
 int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e);
+/* The other half of vm_start: waits likewise; the VM is booted, or has a cause of death. */
+int vm_end_start(struct vm *vm, const char *call, const char *note, int64_t deadline, struct err *e);
 /* "<call>: VM is <state>; <what to do>" */
 int vm_wrong_state(const struct vm *vm, const char *call, struct err *e);
 /* booted or paused */

@@ -287,14 +287,8 @@ int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_ma
 {
     qmp_send(vm->qmp, "cont", NULL);
     guest_resync(vm->guest, mark ? mark->guest : NULL);
-    int result = vm_wait_ready(vm, "restore", vm->started_ns, boot->accel_note, deadline, e);
-    vm->booting = false;
-    if (result < 0) {
-        if (!vm->failure)
-            vm_set_cause(vm, xstrdup(err_message(e)));
+    if (vm_end_start(vm, "restore", boot->accel_note, deadline, e) < 0)
         return -1;
-    }
-    vm->state = VM_BOOTED;
     if (mark)
         vm->generation = mark->generation;
     return refresh(vm, snapshot_file_info(vm->base), deadline, e) < 0 ? err_prefix(e, "restore") : 0;

@@ -268,16 +268,21 @@ int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *no
     return err_set(e, why.code, "%s: %s", call, err_message(&why));
 }
 
+int vm_end_start(struct vm *vm, const char *call, const char *note, int64_t deadline, struct err *e)
+{
+    int result = vm_wait_ready(vm, call, vm->started_ns, note, deadline, e);
+    vm->booting = false;
+    if (!result)
+        vm->state = VM_BOOTED;
+    else if (!vm->failure)
+        vm_set_cause(vm, xstrdup(err_message(e)));
+    return result;
+}
+
 int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, struct err *e)
 {
-    int result = vm_wait_ready(vm, "boot", vm->started_ns, boot->accel_note, deadline, e);
-    vm->booting = false;
-    if (result < 0) {
-        if (!vm->failure)
-            vm_set_cause(vm, xstrdup(err_message(e)));
+    if (vm_end_start(vm, "boot", boot->accel_note, deadline, e) < 0)
         return -1;
-    }
-    vm->state = VM_BOOTED;
     if (!boot->has_initial_time)
         return 0;
     return guest_clock_set(vm->guest, (int64_t)(boot->initial_time * 1e9), deadline, e);

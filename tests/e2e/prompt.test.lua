@@ -1,12 +1,6 @@
 -- repl, console and doctor --boot: a guest at hand.
 local inner = require("helpers.inner")
-
-local function slurp(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read("a") or ""
-    if file then file:close() end
-    return text
-end
+local slurp = inner.read_if_any
 
 -- Runs provium with `input` from a pipe; {code, out, err}.
 local function piped(t, args, input, files)

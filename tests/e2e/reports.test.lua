@@ -1,5 +1,6 @@
 -- Reports, read by parsers that are not ours. No machine is booted.
 local inner = require("helpers.inner")
+local shell, need, slurp = inner.shell, inner.need, inner.read
 
 -- Everything that can become of a test and of a file, with text that has to be escaped everywhere.
 local suite = {
@@ -23,25 +24,6 @@ local suite = {
 
 local function run(t, args, opts)
     return inner.run(t, suite, "--retries 1 -j1 " .. args, opts)
-end
-
-local function shell(t, command)
-    local pipe = io.popen(command .. " 2>&1; echo status $?")
-    local text = pipe:read("a")
-    pipe:close()
-    t:log(text)
-    return text, tonumber(text:match("status (%d+)\n$"))
-end
-
-local function need(t, program)
-    if select(2, shell(t, "command -v " .. program)) ~= 0 then t:skip(program .. " is not installed") end
-end
-
-local function slurp(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read("a")
-    file:close()
-    return text
 end
 
 test("JUnit follows the schema and holds every verdict", function(t)

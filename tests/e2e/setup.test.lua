@@ -1,17 +1,6 @@
 -- What a user has before the first run: init, completion, the manual page.
 local inner = require("helpers.inner")
-
-local function shell(t, command)
-    local pipe = io.popen(command .. " 2>&1; echo status $?")
-    local text = pipe:read("a")
-    pipe:close()
-    t:log(text)
-    return text, tonumber(text:match("status (%d+)\n$"))
-end
-
-local function need(t, program)
-    if select(2, shell(t, "command -v " .. program)) ~= 0 then t:skip(program .. " is not installed") end
-end
+local shell, need = inner.shell, inner.need
 
 -- Commands of a shell with `provium` on its PATH.
 local function with_provium(program, script)

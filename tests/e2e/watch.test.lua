@@ -1,13 +1,7 @@
 -- --watch: what a change runs. No machine is booted.
 local inner = require("helpers.inner")
+local slurp = inner.read_if_any
 local events = require("helpers.events")
-
-local function slurp(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read("a") or ""
-    if file then file:close() end
-    return text
-end
 
 -- Starts `provium --watch` on files made for the occasion. session.wait(n) waits for the n-th end of a run and returns what
 -- that run has printed; session.stop() interrupts it and returns the exit code.

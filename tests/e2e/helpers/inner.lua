@@ -10,6 +10,26 @@ local function read(path)
     file:close()
     return text
 end
+inner.read = read
+
+-- Like read, and "" for a file that is not there (yet).
+function inner.read_if_any(path)
+    local ok, text = pcall(read, path)
+    return ok and text or ""
+end
+
+-- Runs a shell command; its output, which is logged, and its status.
+function inner.shell(t, command)
+    local pipe = io.popen(command .. " 2>&1; echo status $?")
+    local text = pipe:read("a")
+    pipe:close()
+    t:log(text)
+    return text, tonumber(text:match("status (%d+)\n$"))
+end
+
+function inner.need(t, program)
+    if select(2, inner.shell(t, "command -v " .. program)) ~= 0 then t:skip(program .. " is not installed") end
+end
 
 -- A fresh directory that is removed at the end of the test.
 function inner.directory(t)
