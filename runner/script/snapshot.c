@@ -386,6 +386,16 @@ static int live_stream_binding(lua_State *L)
     return 2;
 }
 
+/* core.calls_in_flight(vm) → how many requests the agent has not answered */
+static int calls_in_flight_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    struct guest *guest = NULL;
+    bool asked = vm_state(o->vm) == VM_BOOTED && vm_guest(o->vm, "is_quiescent", DEADLINE_NONE, &guest, NULL) == 0;
+    lua_pushinteger(L, asked ? (lua_Integer)guest_calls_in_flight(guest) : 0);
+    return 1;
+}
+
 /* core.unawaited(vm) → how many asynchronous calls nobody has awaited */
 static int unawaited_binding(lua_State *L)
 {
@@ -418,6 +428,7 @@ void snapshot_open(lua_State *L)
         {"path_size", path_size_binding},
         {"path_delete", path_delete_binding},
         {"live_stream", live_stream_binding},
+        {"calls_in_flight", calls_in_flight_binding},
         {"unawaited", unawaited_binding},
         {"file_path", file_path_binding},
         {NULL, NULL},
