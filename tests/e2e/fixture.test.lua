@@ -31,12 +31,7 @@ local function asks(name, expected)
         end)]]):format(name, expected)
 end
 
-local function shell(command)
-    local pipe = io.popen(command)
-    local text = pipe:read("a")
-    pipe:close()
-    return text
-end
+local shell = inner.output
 
 local function list(pattern) return shell(("ls -d %s/cache/%s 2>/dev/null"):format(dir, pattern)) end
 

@@ -22,12 +22,7 @@ local FILES = {
         true]],
 }
 
-local function shell(command)
-    local pipe = io.popen(command)
-    local text = pipe:read("a")
-    pipe:close()
-    return text
-end
+local shell = inner.output
 
 test("killed at random moments", function(t)
     local dir = inner.directory(t)

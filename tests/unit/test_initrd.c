@@ -1,96 +1,4 @@
-#include "unit.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <lzma.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <zlib.h>
-#include <zstd.h>
-
-#include "base/alloc.h"
-#include "base/clock.h"
-#include "base/io.h"
-#include "base/strv.h"
-#include "initrd/cache.h"
-#include "initrd/cpio.h"
-#include "initrd/magic.h"
-#include "initrd/merge.h"
-#include "initrd/scan.h"
-
-static char directory[64], *cache;
-
-/* --- helpers --- */
-
-static char *at(const char *name)
-{
-    return path_join(directory, name);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    strcpy(directory, "/tmp/provium-unit-XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    cache = at("cache dir");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    _cleanup_free_ char *command = xasprintf("chmod -R u+w '%s'; rm -rf '%s'", directory, directory);
-    free(steal_ptr(cache));
-    return system(command);
-}
-
-static char *put(const char *name, const struct buf *content)
-{
-    char *path = at(name);
-    assert_int_equal(file_write_atomic(path, buf_head(content), content->len, 0600, false, NULL), 0);
-    return path;
-}
-
-static void add(struct buf *archive, const char *name, uint32_t mode, const char *content)
-{
-    struct cpio_entry entry = {.name = name, .mode = mode, .links = 1, .size = (uint32_t)strlen(content)};
-    assert_int_equal(cpio_append(archive, &entry, content), 0);
-}
-
-static struct buf sample(const char *marker)
-{
-    struct buf archive = BUF_INIT(1 << 20);
-    add(&archive, "etc", S_IFDIR | 0755, "");
-    add(&archive, "sbin", S_IFLNK | 0777, "usr/bin");
-    add(&archive, marker, S_IFREG | 0755, "#!/bin/sh\n");
-    cpio_finish(&archive);
-    return archive;
-}
-
-static struct buf compressed(enum magic magic, const struct buf *plain)
-{
-    struct buf out = BUF_INIT(1 << 20);
-    uint8_t *to = buf_reserve(&out, 1 << 16);
-    size_t size = 0;
-    if (magic == MAGIC_GZIP) {
-        z_stream z = {.next_in = buf_head(plain), .avail_in = (unsigned)plain->len, .next_out = to, .avail_out = 1 << 16};
-        deflateInit2(&z, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-        assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
-        size = z.total_out;
-        deflateEnd(&z);
-    } else if (magic == MAGIC_XZ) {
-        assert_int_equal(lzma_easy_buffer_encode(0, LZMA_CHECK_CRC32, NULL, buf_head(plain), plain->len, to, &size,
-                                                 1 << 16), LZMA_OK);
-    } else {
-        size = ZSTD_compress(to, 1 << 16, buf_head(plain), plain->len, 1);
-        assert_false(ZSTD_isError(size));
-    }
-    buf_commit(&out, size);
-    return out;
-}
+#include "initrd_fixture.h"
 
 static int list_entry(void *arg, const struct cpio_entry *entry, struct err *e)
 {
@@ -425,73 +333,6 @@ static void killed_writers_leave_nothing(void **state)
     assert_int_equal(count_entries("agent-overlay-cache", &entry), 1);
 }
 
-/* --- overlay search --- */
-
-static char *put_overlay(const char *name, const char *agent)
-{
-    _cleanup_buf_ struct buf archive = BUF_INIT(4096);
-    add(&archive, "./sbin/provium-agent", S_IFREG | 0755, agent);
-    cpio_finish(&archive);
-    _cleanup_buf_ struct buf gzip = compressed(MAGIC_GZIP, &archive);
-    return put(name, &gzip);
-}
-
-static char *found(const struct overlay_search *search, char **ret_note)
-{
-    _cleanup_(overlay_done) struct overlay overlay = OVERLAY_INIT;
-    _cleanup_err_ struct err e = ERR_INIT;
-    if (overlay_find(search, &overlay, &e) < 0)
-        return xstrdup(err_message(&e));
-    assert_int_equal(strlen(overlay.hash), 64);
-    *ret_note = steal_ptr(overlay.note);
-    return overlay.path ? xstrdup(overlay.path + strlen(directory)) : xstrdup("embedded");
-}
-
-static void expect_overlay(const struct overlay_search *search, const char *expected, const char *note)
-{
-    _cleanup_free_ char *noted = NULL;
-    _cleanup_free_ char *got = found(search, &noted);
-    assert_string_equal(got, expected);
-    if (note)
-        assert_non_null(strstr(noted, note));
-    else
-        assert_null(noted);
-}
-
-static void overlay_order(void **state)
-{
-    (void)state;
-    _cleanup_free_ char *bin = at("tree/build/bin"), *share = at("tree/build/share/provium"), *dist = at("tree/dist");
-    dir_create_all(bin, 0700, NULL);
-    dir_create_all(share, 0700, NULL);
-    dir_create_all(dist, 0700, NULL);
-    struct overlay_search search = {.binary_directory = bin, .agent = "A", .agent_size = 1, .protocol = 3};
-    expect_overlay(&search, "embedded", NULL);
-    free(put_overlay("tree/dist/agent-overlay.cpio.gz", "ELF provium-agent-protocol=3\n..."));
-    expect_overlay(&search, "/tree/dist/agent-overlay.cpio.gz", NULL);
-    free(put_overlay("tree/build/share/provium/agent-overlay.cpio.gz", "provium-agent-protocol=2\n"));
-    expect_overlay(&search, "/tree/dist/agent-overlay.cpio.gz", "speaks protocol version 2, this provium 3");
-    free(put_overlay("tree/dist/agent-overlay.cpio.gz", "no marker"));
-    expect_overlay(&search, "embedded", "names no protocol version");
-    free(put_overlay("tree/build/share/provium/agent-overlay.cpio.gz", "provium-agent-protocol=3\n"));
-    expect_overlay(&search, "/tree/build/bin/../share/provium/agent-overlay.cpio.gz", NULL);
-    _cleanup_free_ char *own = put_overlay("own.cpio.gz", "anything");
-    search.environment = own;
-    expect_overlay(&search, "/own.cpio.gz", NULL);
-    search.configured = "/nonexistent";
-    expect_overlay(&search, "agent_overlay_path: `/nonexistent`: No such file or directory", NULL);
-    search.configured = NULL;
-    search.environment = "/nonexistent";
-    expect_overlay(&search, "PROVIUM_OVERLAY: `/nonexistent`: No such file or directory", NULL);
-    _cleanup_buf_ struct buf plain = sample("init");
-    _cleanup_free_ char *foreign = put("foreign", &plain);
-    _cleanup_free_ char *message = xasprintf("PROVIUM_OVERLAY: `%s`: it does not hold sbin/provium-agent", foreign);
-    search.environment = foreign;
-    expect_overlay(&search, message, NULL);
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -506,7 +347,6 @@ int main(void)
         TEST(an_unwritable_cache_is_a_warning),
         TEST(sweep_removes_the_unused_and_the_abandoned),
         TEST(killed_writers_leave_nothing),
-        TEST(overlay_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,14 @@ function inner.read_if_any(path)
     return ok and text or ""
 end
 
+-- What a shell command prints.
+function inner.output(command)
+    local pipe = io.popen(command)
+    local text = pipe:read("a")
+    pipe:close()
+    return text
+end
+
 -- Runs a shell command; its output, which is logged, and its status.
 function inner.shell(t, command)
     local pipe = io.popen(command .. " 2>&1; echo status $?")
