@@ -45,6 +45,7 @@ struct script {
     int temporary_fd;         /* holds its lock */
     unsigned temporary_count; /* names given out */
     bool from_fixture;        /* what is restored now is a fixture's */
+    bool restore_refused;     /* the last restore failed, and its snapshot is to blame */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */

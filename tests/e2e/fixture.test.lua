@@ -184,7 +184,7 @@ test("a damaged entry is told, evicted and built again, without a hit", function
         local result, ev = run(t, {}, "a/1.test.lua")
         t:assert_eq(result.code, 0)
         t:assert_contains(result.err, "fixture `base` (key ")
-        t:assert_contains(result.err, "the cached entry is damaged and is built again: ")
+        t:assert_contains(result.err, "the cached entry cannot be used and is built again: ")
         t:assert_eq(#events.of(ev, "fixture_build_done"), 1)
         t:assert_eq(#events.of(ev, "fixture_cache_hit"), 0)
     end

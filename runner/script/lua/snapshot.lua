@@ -398,7 +398,14 @@ local function path_of(meta)
 end
 
 local function restore_vm(lab, name, path)
-    return scopes.lab_methods.vm(lab, name, core.snapshot_info(path).profile):restore(path)
+    local vm = scopes.lab_methods.vm(lab, name, core.snapshot_info(path).profile)
+    local ok, problem = pcall(vm.restore, vm, path)
+    if not ok then
+        scopes.lab_methods.remove(lab, vm)
+        vm:close()
+        error(problem, 0)
+    end
+    return vm
 end
 
 return {restore_vm = restore_vm, restore_lab = restore_lab, snapshot_path = path_of(SNAPSHOT),
