@@ -61,7 +61,7 @@ static int unpack_to(struct script *s, const struct fixture_use *f, const char *
 static int make_hot(struct script *s, struct fixture_use *f, const char *index_hash, struct err *e)
 {
     struct staging staging = STAGING_INIT;
-    if (staging_new(f->id.directory, &staging, e) < 0)
+    if (staging_new(f->id.directory, STORE_STAGING, &staging, e) < 0)
         return -1;
     _cleanup_free_ char *hot = path_join(staging.path, "hot");
     _cleanup_free_ char *vm = path_join(hot, "vm.snap");
