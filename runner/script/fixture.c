@@ -350,10 +350,5 @@ void fixture_open(lua_State *L)
         {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
-    luaL_newmetatable(L, "fixture use");
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__close");
-    lua_pop(L, 1);
+    register_closable(L, "fixture use", collect);
 }

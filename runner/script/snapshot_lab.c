@@ -165,10 +165,5 @@ void snapshot_lab_open(lua_State *L)
                                          {"net_load", net_load},
                                          {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
-    luaL_newmetatable(L, "staged lab");
-    lua_pushcfunction(L, free_stage);
-    lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, free_stage);
-    lua_setfield(L, -2, "__close");
-    lua_pop(L, 1);
+    register_closable(L, "staged lab", free_stage);
 }
