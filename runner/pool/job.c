@@ -98,6 +98,20 @@ static char *describe_status(int status)
     return xasprintf("worker exited %d", WEXITSTATUS(status));
 }
 
+static int64_t time_run(const struct job *job)
+{
+    bool waits = job->waiting || job->waits_for_build;
+    return (waits ? job->wait_started : clock_monotonic_ns()) - job->started - job->waited_ns;
+}
+
+/* Killed past its limit, by the dispatcher or by itself: a worker that gets no further says nothing more, and its own
+ * alarm may come before the dispatcher's timer. */
+static bool was_killed_late(const struct job *job)
+{
+    int64_t limit = job->d->settings->timeout_ns;
+    return limit && time_run(job) >= limit && WIFSIGNALED(job->status) && WTERMSIG(job->status) == SIGKILL;
+}
+
 /* The process is gone before it was done. */
 static void take_crash(struct job *job)
 {
@@ -108,7 +122,8 @@ static void take_crash(struct job *job)
         r->status = FILE_FAILED;
         r->detail = xstrdup("interrupted");
         later = xstrdup("not run: interrupted");
-    } else if (r->status == FILE_TIMED_OUT) {
+    } else if (r->status == FILE_TIMED_OUT || was_killed_late(job)) {
+        r->status = FILE_TIMED_OUT;
         r->detail = xasprintf("file timed out after %gs, and had to be killed", limit);
         later = xasprintf("not run: file timed out after %gs", limit);
     } else {
@@ -153,7 +168,7 @@ static void finish_job(struct job *job)
         take_crash(job);
     job_end_wait(job);
     r->waited_ns = job->waited_ns;
-    r->duration_ns = clock_monotonic_ns() - job->started - job->waited_ns;
+    r->duration_ns = time_run(job);
     file_result_settle(r);
     announce_completed(job);
     pool_give_back(&d->pool, job->held);
@@ -187,13 +202,12 @@ static void on_worker_exit(struct source *s, pid_t pid, int status, void *arg)
 static void on_kill_timer(struct source *s, void *arg)
 {
     struct job *job = arg;
-    int64_t due = job->started + job->waited_ns + job->d->settings->timeout_ns + KILL_GRACE_NS;
+    int64_t left = job->d->settings->timeout_ns + KILL_GRACE_NS - time_run(job);
     bool waits = job->waiting || job->waits_for_build;
-    if (waits || due > clock_monotonic_ns()) {
-        source_set_deadline(s, waits ? deadline_after(KILL_GRACE_NS) : due);
+    if (waits || left > 0) {
+        source_set_deadline(s, deadline_after(waits ? KILL_GRACE_NS : left));
         return;
     }
-    job->result->status = FILE_TIMED_OUT;
     job_kill(job, SIGKILL);
 }
 
