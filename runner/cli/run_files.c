@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "cli/filter.h"
 #include "cli/history.h"
@@ -169,6 +170,8 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
         .retries = options->retries,
         .timeout_ns = options->timeout_ns,
         .psi_threshold = psi_threshold(options, worker->kvm),
+        .pressure_file = "/proc/pressure/cpu",
+        .now = clock_monotonic_ns,
         .fail_fast = options->fail_fast,
         .backfill = options->backfill,
         .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),

@@ -29,6 +29,8 @@ struct dispatcher_settings {
     unsigned retries;       /* further attempts of a file that did not pass */
     int64_t timeout_ns;     /* per file, waits left out; 0: none */
     double psi_threshold;   /* percent of CPU pressure that holds back files; 0: none */
+    const char *pressure_file; /* where it is read, once a second; NULL or absent: no pressure */
+    int64_t (*now)(void);   /* for how long a blocked file has been passed; only with backfill */
     bool fail_fast, backfill;
     bool stdout_to_stderr;  /* what workers print comes through on_stderr too */
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
