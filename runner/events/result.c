@@ -60,6 +60,7 @@ void file_result_free(struct file_result *r)
     free(r->source);
     free(r->chunk_error);
     free(r->detail);
+    free(r->stdout_tail);
     free(r->stderr_tail);
     free(r->running);
     buf_done(&r->running_meta);

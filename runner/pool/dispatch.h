@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "pool/captured.h"
 #include "pool/dispatcher.h"
 
 /* A file to run, with what its earlier attempts left. */
@@ -35,9 +36,10 @@ struct job {
     unsigned worker; /* which of the places for workers it has */
     pid_t pid;       /* 0: reaped */
     int status;
-    int link_fd, stderr_fd; /* -1: at end of file */
-    struct buf input, stderr_tail;
-    struct source *link_source, *stderr_source, *child_source, *kill_timer;
+    int link_fd; /* -1: at end of file */
+    struct captured out, err;
+    struct buf input;
+    struct source *link_source, *child_source, *kill_timer;
     struct amount held, wanted, claimed;
     struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
     bool waiting, wants_claim, has_claim, done;

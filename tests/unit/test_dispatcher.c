@@ -96,9 +96,9 @@ static void on_file(struct file_result *r, void *arg)
     file_result_free(r);
 }
 
-static void on_stderr(const char *text, size_t n, void *arg)
+static void on_output(int fd, const char *text, size_t n, void *arg)
 {
-    (void)text, (void)n, (void)arg;
+    (void)fd, (void)text, (void)n, (void)arg;
 }
 
 /* Runs the files with those of the settings that differ between tests. */
@@ -122,7 +122,7 @@ static void run(struct fixture *f, struct dispatcher_settings settings)
     settings.broker = -1;
     settings.job = &job;
     settings.on_file = on_file;
-    settings.on_stderr = on_stderr;
+    settings.on_output = on_output;
     settings.now = fake_now;
     settings.arg = f;
     assert_int_equal(dispatcher_run(&settings, &totals), 0);
