@@ -89,6 +89,7 @@ static void take_start(struct file_result *r, const struct event *ev)
     struct bytes meta;
     free(r->running);
     r->running = payload_string(ev->payload, "name");
+    r->running_since = ev->ts;
     buf_clear(&r->running_meta);
     if (payload_value(ev->payload, "meta", &meta))
         buf_append(&r->running_meta, meta.data, meta.len);

@@ -47,6 +47,7 @@ struct file_result {
     struct planned_test *planned; /* until it is settled */
     size_t planned_count;
     char *running; /* the test begun and not ended, or NULL */
+    int64_t running_since; /* since the epoch */
     struct buf running_meta; /* its packed map */
 };
 

@@ -19,6 +19,7 @@ struct live_vm {
     struct live_vm *next;
     int64_t cid, spawned; /* when its boot began, since the epoch */
     char *name;
+    int console_fd; /* its log, or -1 */
 };
 
 struct live_build {
@@ -47,7 +48,8 @@ struct job {
     bool builder_is_here; /* … of this run */
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
-    struct live_vm *vms;
+    struct live_vm *vms; /* the newest first */
+    int console_fd; /* of the VM whose vm_spawned comes next, or -1 */
     struct live_build *builds; /* of fixtures, the innermost first */
 };
 

@@ -55,6 +55,7 @@ static void free_job(struct job *job)
     source_remove(job->child_source);
     source_remove(job->kill_timer);
     close_fd(&job->link_fd);
+    close_fd(&job->console_fd);
     captured_close(&job->out);
     captured_close(&job->err);
     buf_done(&job->input);
@@ -216,9 +217,13 @@ static void on_link(struct source *s, uint32_t events, void *arg)
     struct job *job = arg;
     (void)events;
     uint8_t *to = buf_reserve(&job->input, 65536);
-    ssize_t got = to ? recv(job->link_fd, to, 65536, MSG_DONTWAIT) : 0;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    int passed = -1;
+    size_t count = 0;
+    ssize_t got = to ? fds_recv(job->link_fd, to, 65536, &passed, 1, &count) : 0;
+    if (count) {
+        close_fd(&job->console_fd);
+        job->console_fd = passed;
+    }
     if (got > 0)
         buf_commit(&job->input, (size_t)got);
     struct event ev;
@@ -329,7 +334,7 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
 {
     _cleanup_close_ int uplink = -1;
     struct job *job = xnew0(struct job);
-    *job = (struct job){.d = d, .worker = free_place(d), .link_fd = -1, .out = CAPTURED_INIT, .err = CAPTURED_INIT};
+    *job = (struct job){.d = d, .worker = free_place(d), .link_fd = -1, .console_fd = -1, .out = CAPTURED_INIT, .err = CAPTURED_INIT};
     if (launch(job, &uplink, e) < 0) {
         free_job(job);
         return -1;
