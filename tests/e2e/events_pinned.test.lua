@@ -68,7 +68,7 @@ local files = {
 }
 
 test("every event has exactly its fields and its bytes", {timeout = "3m"}, function(t)
-    local result = inner.run(t, files, "--psi-threshold 0 -j2 --mem 1G --cpus 2 --seed 5 --save-events ev .", {env = "XDG_CACHE_HOME=cache"})
+    local result = inner.run(t, files, "--psi-threshold 0 -j2 --mem 1G --cpus 2 --seed 5 --save-events ev --html out.html .", {env = "XDG_CACHE_HOME=cache"})
     local samples, names = {}, {}
     for _, event in ipairs(events.read(result.dir .. "/ev")) do
         local file, known = event.payload.file or event.payload.path or "", samples[event.kind]
@@ -84,6 +84,10 @@ test("every event has exactly its fields and its bytes", {timeout = "3m"}, funct
         local shown = events.show(events.frames[samples[kind]], varying)
         t:log(("    %s = [=[%s]=],"):format(kind, shown))
         t:assert_eq(shown, BYTES[kind], kind)
+    end
+    local page = inner.read(result.dir .. "/out.html")
+    for _, title in ipairs {"f.test.lua blocked: jobs", "builds fixture base", "waits for fixture base, built by e.test.lua", "vm base (256 MiB, small)"} do
+        t:assert_contains(page, "<title>" .. title .. "</title>")
     end
     local spawned, ended = samples.vm_spawned.payload, samples.vm_shutdown.payload
     t:assert(spawned.cid >= 3 and spawned.cid == ended.cid, "one number")

@@ -150,8 +150,14 @@ test("the page needs nothing from elsewhere and shows no markup of a test's", fu
     t:assert(not page:find("https?://"), "no address")
     t:assert(not page:find("<script>alert", 1, true), "escaped")
     t:assert_contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;")
-    local _, bars = page:gsub('<a href="#f%d+">', "")
+    local _, bars = page:gsub("<rect id=b%d+ ", "")
     t:assert_eq(bars, 5)
+    local links = 0
+    for id in page:gmatch('href="#(%w+)"') do
+        links = links + 1
+        t:assert(page:find((" id=%s[ >]"):format(id)), id)
+    end
+    t:assert(links >= 10, "from bars to files and back")
 end)
 
 test("a browser shows the page without a complaint", function(t)
