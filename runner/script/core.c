@@ -152,15 +152,16 @@ static int core_emit(lua_State *L)
 {
     struct script *s = script_of(L);
     const char *kind = luaL_checkstring(L, 1);
-    uint32_t pairs = 0;
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
-        pairs++;
+    uint32_t pairs;
+    const struct text_key *keys = convert_push_keys(L, 2, kind, &pairs);
+    int anchor = lua_gettop(L);
     struct buf *payload = push_buf(L, 16 << 20);
     struct packer p = {.to = payload};
     pack_map(&p, pairs);
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *key = lua_tostring(L, -2);
+    for (uint32_t i = 0; i < pairs; i++, lua_pop(L, 1)) {
+        const char *key = keys[i].text;
         pack_str(&p, key);
+        convert_push_value(L, 2, anchor, &keys[i]);
         if (!strcmp(key, "meta"))
             convert_pack(L, -1, CONVERT_BYTES, key, &p);
         else if (is_empty_table(L, -1))
