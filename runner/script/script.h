@@ -25,7 +25,6 @@ struct script_settings {
     const char *const *roots; /* NULL-terminated: for require and fixtures */
     struct launch_host host;
     unsigned first_cid;       /* identifiers of this file's VMs follow it */
-    bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
     int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
