@@ -188,6 +188,7 @@ void script_free(struct script *s)
     deadline_done(&s->deadline);
     temporary_remove(s);
     strv_done(&s->missed);
+    base_sources_done(&s->bases);
     free(s);
 }
 

@@ -13,6 +13,7 @@
 #include "base/staging.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "fixture/base.h"
 #include "loop/loop.h"
 #include "pool/client.h"
 #include "script/deadline.h"
@@ -48,6 +49,7 @@ struct script {
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */
+    struct base_sources bases;        /* … and the fixtures' snapshots that it has begun with */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */
