@@ -165,5 +165,6 @@ test("everything about the wires comes back: links, hot-plugged NICs, routes, im
     t:assert_contains(t:assert_raises(function() copy:snapshot() end),
         'lab:snapshot: vm "a" is dead; shut it down or remove it from the lab')
     -- The same place is taken now.
+    copy.a:shutdown()
     t:assert_contains(t:assert_raises(function() copy:snapshot(dir) end), "exists and is not empty")
 end)
