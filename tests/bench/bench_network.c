@@ -2,10 +2,11 @@
  * `-netdev socket`, and vde_switch where it is installed. Then one guest and the host: provium's uplink against QEMU's own
  * `-netdev user`.
  *
- *   bench_network VMLINUX INITRD [ROUNDS [MEGABYTES]]
+ *   bench_network VMLINUX INITRD [ROUNDS [SECONDS [WAY…]]]     ways: switch wire socket vde uplink user; default all
  *
- * The guests are the same each time, under TCG, and measure themselves (bench_network.sh): round trip of ping, TCP from the
- * client to the server, and the other way. Ways alternate; medians and ratios are printed. */
+ * The guests are the same each time, under TCG, and measure themselves (bench_network.sh): round trip of ping, and the host's
+ * iperf3, put into their initrd: TCP from the client to the server, and the other way. Ways alternate; medians and ratios are
+ * printed. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -36,7 +37,7 @@ struct result {
 struct bench {
     const char *kernel;
     int initrd_fd, broker;
-    uint64_t bytes;
+    unsigned seconds; /* per direction */
     struct loop *loop;
 };
 
@@ -54,16 +55,46 @@ static void check(int result, struct err *e)
     exit(2);
 }
 
+static void add_file(struct buf *out, const char *name, const void *data, size_t size)
+{
+    while (out->len % CPIO_ALIGN)
+        buf_append_byte(out, 0);
+    cpio_append(out, &(struct cpio_entry){.name = name, .mode = S_IFREG | 0755, .links = 1, .size = (uint32_t)size}, data);
+}
+
+static void add_host_file(struct buf *out, const char *name, const char *path)
+{
+    _cleanup_buf_ struct buf file = BUF_INIT(64 << 20);
+    struct err e = ERR_INIT;
+    check(file_read(path, &file, &e), &e);
+    add_file(out, name, buf_head(&file), file.len);
+}
+
+/* /iperf: the program, its libraries and its loader. */
+static void add_iperf(struct buf *out)
+{
+    char line[4096];
+    cpio_append(out, &(struct cpio_entry){.name = "iperf", .mode = S_IFDIR | 0755, .links = 2}, NULL);
+    FILE *list = popen("p=$(command -v iperf3) && echo $p && ldd $p | grep -o '/[^ ]*'", "r");
+    for (int count = 0; list; count++) {
+        if (!fgets(line, sizeof(line), list)) {
+            if (pclose(list) || !count)
+                die("iperf3");
+            return;
+        }
+        line[strcspn(line, "\n")] = '\0';
+        _cleanup_free_ char *name = xasprintf("iperf/%s", strstr(line, "/ld-") ? "loader" : strrchr(line, '/') + 1);
+        add_host_file(out, name, line);
+    }
+}
+
 static int make_initrd(const char *base)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(256 << 20);
     struct err e = ERR_INIT;
     check(file_read(base, &out, &e), &e);
-    while (out.len % 4)
-        buf_append_byte(&out, 0);
-    cpio_append(&out,
-                &(struct cpio_entry){.name = "bench", .inode = 1, .mode = S_IFREG | 0755, .links = 1,
-                                     .size = (uint32_t)(guest_script_end - guest_script_start)}, guest_script_start);
+    add_file(&out, "bench", guest_script_start, (size_t)(guest_script_end - guest_script_start));
+    add_iperf(&out);
     cpio_finish(&out);
     int fd = memfd_create("initrd", 0);
     if (fd < 0 || write_full(fd, buf_head(&out), out.len) < 0)
@@ -83,7 +114,7 @@ static struct guest start_guest(const struct bench *b, const char *netdev, int f
     if (pipe2(out, O_CLOEXEC) < 0)
         die("pipe");
     _cleanup_free_ char *append =
-        xasprintf("console=ttyS0 quiet rdinit=/bench bench.bytes=%llu %s", (unsigned long long)b->bytes, arguments);
+        xasprintf("console=ttyS0 quiet rdinit=/bench bench.seconds=%u %s", b->seconds, arguments);
     _cleanup_free_ char *device = xasprintf("virtio-net-pci,netdev=n,romfile=,mac=52:54:00:00:00:%02x,%s",
                                             strstr(arguments, "server") ? 2 : 1, MACHINE_NIC_FEATURES);
     char initrd[64];
@@ -131,8 +162,8 @@ static void await_result(const struct guest *g, struct result *ret)
     }
 }
 
-#define SERVER "bench.role=server bench.own=10.1.0.2 bench.sink=7000 bench.source=7001"
-#define CLIENT "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.2 bench.sink=7000 bench.source=7001"
+#define SERVER "bench.role=server bench.own=10.1.0.2 bench.port=7000"
+#define CLIENT "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.2 bench.port=7000"
 
 static struct result run_pair(const struct bench *b, const char *server_netdev, int server_fd, const char *client_netdev,
                               int client_fd)
@@ -202,22 +233,20 @@ static struct result run_switch(const struct bench *b)
     return r;
 }
 
-static uint16_t free_port(int *ret_fd)
+/* One that nobody listens on, for whoever is quick. */
+static uint16_t free_port(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(in);
-    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&in, size) < 0 ||
-        getsockname(*ret_fd, (struct sockaddr *)&in, &size) < 0)
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&in, size) < 0 || getsockname(fd, (struct sockaddr *)&in, &size) < 0)
         die("port");
     return ntohs(in.sin_port);
 }
 
 static struct result run_socket(const struct bench *b)
 {
-    int fd;
-    uint16_t port = free_port(&fd);
-    close(fd);
+    uint16_t port = free_port();
     _cleanup_free_ char *one = xasprintf("socket,id=n,listen=127.0.0.1:%u", port),
                         *two = xasprintf("socket,id=n,connect=127.0.0.1:%u", port);
     return run_pair(b, one, -1, two, -1);
@@ -250,42 +279,23 @@ static struct result run_vde(const struct bench *b)
 
 /* ---- a guest and the host ---- */
 
-/* In a child: one connection after the other is read to its end, or given `bytes` bytes. */
-static pid_t serve(int listener, bool source, uint64_t bytes)
-{
-    static char buffer[256 << 10];
-    if (listen(listener, 4) < 0)
-        die("listen");
-    pid_t pid = process_fork();
-    if (pid)
-        return pid;
-    signal(SIGPIPE, SIG_IGN);
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        ssize_t n = 1;
-        for (uint64_t left = bytes; source && left && n > 0; left -= (uint64_t)n)
-            n = write(fd, buffer, left < sizeof(buffer) ? left : sizeof(buffer));
-        while (!source && read(fd, buffer, sizeof(buffer)) > 0)
-            ;
-        close(fd);
-    }
-}
-
 static struct result run_to_host(const struct bench *b, const char *netdev, int fd)
 {
     struct result r;
-    int sink_fd, source_fd;
-    uint16_t sink = free_port(&sink_fd), source = free_port(&source_fd);
-    pid_t servers[2] = {serve(sink_fd, false, 0), serve(source_fd, true, b->bytes)};
-    _cleanup_free_ char *arguments = xasprintf(
-        "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.1 bench.sink=%u bench.source=%u", sink, source);
+    uint16_t port = free_port();
+    _cleanup_free_ char *text = xasprintf("%u", port);
+    pid_t server = process_fork();
+    if (!server) {
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execlp("iperf3", "iperf3", "-s", "-B", "127.0.0.1", "-p", text, (char *)NULL);
+        _exit(127);
+    }
+    _cleanup_free_ char *arguments =
+        xasprintf("bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.1 bench.port=%u", port);
     struct guest client = start_guest(b, netdev, fd, arguments);
     await_result(&client, &r);
     stop_guest(&client);
-    process_kill_and_reap(servers[0]);
-    process_kill_and_reap(servers[1]);
-    close(sink_fd);
-    close(source_fd);
+    process_kill_and_reap(server);
     return r;
 }
 
@@ -311,7 +321,7 @@ static struct result run_user(const struct bench *b)
 struct way {
     const char *name;
     struct result (*run)(const struct bench *b);
-    bool absent;
+    bool absent, skip;
     double rtt[ROUNDS_MAX], up[ROUNDS_MAX], down[ROUNDS_MAX];
 };
 
@@ -330,53 +340,67 @@ static double median(double *values, int n)
 static void print_way(struct way *w, int rounds)
 {
     if (w->absent)
-        printf("  %-22s not installed\n", w->name);
-    else
-        printf("  %-22s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->rtt, rounds), median(w->up, rounds),
+        printf("  %-8s not installed\n", w->name);
+    else if (!w->skip)
+        printf("  %-8s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->rtt, rounds), median(w->up, rounds),
                median(w->down, rounds));
 }
 
 static void print_ratio(const struct way *a, const struct way *b, const char *floor, int rounds)
 {
-    if (b->absent)
+    if (a->skip || b->skip || b->absent)
         return;
-    printf("  %s / %s: out %.2f, back %.2f   (%s)\n", a->name, b->name, a->up[rounds / 2] / b->up[rounds / 2],
+    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name,
+           a->rtt[rounds / 2] / b->rtt[rounds / 2], a->up[rounds / 2] / b->up[rounds / 2],
            a->down[rounds / 2] / b->down[rounds / 2], floor);
 }
 
-int main(int argc, char **argv)
+static void run_rounds(struct way *ways, size_t count, const struct bench *b, int rounds)
 {
-    struct way ways[] = {{.name = "switch", .run = run_switch}, {.name = "wire", .run = run_wire},
-                         {.name = "-netdev socket", .run = run_socket},
-                         {.name = "vde_switch", .run = run_vde, .absent = system("command -v vde_switch >/dev/null")},
-                         {.name = "uplink", .run = run_uplink}, {.name = "-netdev user", .run = run_user}};
-    int rounds = argc > 3 ? atoi(argv[3]) : 5;
-    if (argc < 3 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: bench_network VMLINUX INITRD [ROUNDS [MEGABYTES]]\n");
-        return 2;
-    }
-    struct err e = ERR_INIT;
-    pid_t broker_pid;
-    struct bench b = {.kernel = argv[1], .bytes = (uint64_t)(argc > 4 ? atoi(argv[4]) : 64) << 20};
-    signal(SIGPIPE, SIG_IGN);
-    b.broker = uplink_broker_start(&broker_pid, &e);
-    check(b.broker, &e);
-    b.loop = loop_new();
-    b.initrd_fd = make_initrd(argv[2]);
     for (int i = 0; i < rounds; i++) {
-        for (struct way *w = ways; w < ways + ARRAY_SIZE(ways); w++) {
-            struct result r = w->absent ? (struct result){0} : w->run(&b);
+        for (struct way *w = ways; w < ways + count; w++) {
+            if (w->skip || w->absent)
+                continue;
+            struct result r = w->run(b);
+            fprintf(stderr, "%-8s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, r.rtt_us, r.up, r.down);
             w->rtt[i] = r.rtt_us;
             w->up[i] = r.up;
             w->down[i] = r.down;
         }
     }
-    printf("medians of %d rounds            ping            TCP out          TCP back\n", rounds);
+}
+
+int main(int argc, char **argv)
+{
+    struct way ways[] = {{.name = "switch", .run = run_switch}, {.name = "wire", .run = run_wire},
+                         {.name = "socket", .run = run_socket},
+                         {.name = "vde", .run = run_vde, .absent = system("command -v vde_switch >/dev/null")},
+                         {.name = "uplink", .run = run_uplink}, {.name = "user", .run = run_user}};
+    int rounds = argc > 3 ? atoi(argv[3]) : 5, seconds = argc > 4 ? atoi(argv[4]) : 4;
+    if (argc < 3 || rounds < 1 || rounds > ROUNDS_MAX || seconds < 1) {
+        fprintf(stderr, "usage: bench_network VMLINUX INITRD [ROUNDS [SECONDS [WAY...]]]\n");
+        return 2;
+    }
+    for (struct way *w = ways; w < ways + ARRAY_SIZE(ways); w++) {
+        w->skip = argc > 5;
+        for (int i = 5; i < argc; i++)
+            w->skip = w->skip && strcmp(argv[i], w->name);
+    }
+    struct err e = ERR_INIT;
+    pid_t broker_pid;
+    struct bench b = {.kernel = argv[1], .seconds = (unsigned)seconds};
+    signal(SIGPIPE, SIG_IGN);
+    b.broker = uplink_broker_start(&broker_pid, &e);
+    check(b.broker, &e);
+    b.loop = loop_new();
+    b.initrd_fd = make_initrd(argv[2]);
+    run_rounds(ways, ARRAY_SIZE(ways), &b, rounds);
+    printf("medians of %d rounds\n           ping           TCP out          TCP back\n", rounds);
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
         print_way(&ways[i], rounds);
     print_ratio(&ways[0], &ways[1], "what the switch costs", rounds);
-    print_ratio(&ways[0], &ways[2], "above 1", rounds);
-    print_ratio(&ways[0], &ways[3], "above 1", rounds);
+    print_ratio(&ways[0], &ways[2], "below 1, above 1, above 1", rounds);
+    print_ratio(&ways[0], &ways[3], "below 1, above 1, above 1", rounds);
     print_ratio(&ways[4], &ways[5], "at least 0.95", rounds);
     loop_free(b.loop);
     return 0;
