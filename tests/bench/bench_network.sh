@@ -1,23 +1,33 @@
 #!/bin/sh
-# The guests of bench_network: /init of an initrd that is put behind the bundled one.
+# The guests of bench_network: /init of an initrd that is put behind the bundled one. The client measures what it is asked
+# for on its console.
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
 modprobe -a virtio_pci virtio_net 2>/dev/null
 for word in $(cat /proc/cmdline); do
     case $word in bench.*) eval "${word#bench.}" ;; esac
 done
 mkdir -p /tmp
-ip addr add "$own/24" dev eth0
-ip link set eth0 up
 
 iperf() { /iperf/loader --library-path /iperf /iperf/iperf3 -p "$port" "$@"; }
 rate() { iperf -c "$peer" -t "$seconds" -f m "$@" | awk '/receiver/ { print $7 }'; }
 
+# A server that answers ping also listens.
 if [ "$role" = server ]; then
-    iperf -s >/dev/null
+    iperf -s >/dev/null &
+    until netstat -ltn | grep -q ":$port "; do sleep 0.1; done
 fi
+ip addr add "$own/24" dev eth0
+ip link set eth0 up
+[ "$role" = client ] || wait
 until ping -c 1 -W 1 "$peer" >/dev/null 2>&1; do :; done
-until iperf -c "$peer" -n 1 >/dev/null 2>&1; do sleep 1; done
-rtt=$(ping -q -c 100 -i 0.01 "$peer" | awk -F/ '/min/ { print $4 * 1000 }')
-echo "RESULT $rtt $(rate) $(rate -R)" >/dev/console
-sleep 1000
+echo RESULT 1
+while read -r what; do
+    case $what in
+    rtt) echo "RESULT $(ping -c 100 -i 0.005 "$peer" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n |
+        awk '{ t[NR] = $1 * 1000 } END { print t[int((NR + 1) / 2)] }')" ;;
+    out) echo "RESULT $(rate)" ;;
+    back) echo "RESULT $(rate -R)" ;;
+    esac
+done
