@@ -6,21 +6,28 @@ local SUITE = [[
     test("a", function() vm:boot() vm:run("sleep 100") end)
 ]]
 
--- Processes that have `mark` in their environment.
-local function survivors(mark)
-    local pipe = io.popen(("grep -lsa %s /proc/[0-9]*/environ 2>/dev/null"):format(mark))
-    local found = {}
-    for path in pipe:lines() do
-        local pid = path:match("%d+")
-        local state = io.open("/proc/" .. pid .. "/stat")
-        if state then
-            if not state:read("a"):find("%) Z ") then found[#found + 1] = pid end
-            state:close()
-        end
+test("no process, no temporary file and no broken cache entry is left", {timeout = "5m"}, function(t)
+    local dir = inner.directory(t)
+    inner.write(dir .. "/x.test.lua", SUITE)
+    os.execute("mkdir " .. inner.quote(dir .. "/tmp"))
+    for round = 1, 20 do
+        local mark = ("provium_mark_%d_%d"):format(os.time(), math.random(1, 1 << 40))
+        local wait = math.random() * (round % 2 == 0 and 0.4 or 3)
+        local killed = os.execute(([[cd %s && { env MARK=%s XDG_CACHE_HOME=%s/cache TMPDIR=%s/tmp %s x.test.lua >/dev/null 2>&1 & }
+            sleep %.3f; kill -9 $! || exit 1; wait $! 2>/dev/null; true]]):format(inner.quote(dir), mark, inner.quote(dir),
+            inner.quote(dir), inner.quote(inner.binary()), wait))
+        t:assert(killed, "provium still ran after " .. wait .. " s")
+        wait_until(function() return #inner.survivors(mark) == 0 end,
+            {timeout = 10, desc = ("end of all processes, killed after %.3f s"):format(wait)})
     end
+    local pipe = io.popen(("find %s/cache %s/tmp \\( -name '*tmp*' -o -type s \\) ! -path %s/tmp 2>/dev/null"):format(
+        inner.quote(dir), inner.quote(dir), inner.quote(dir)))
+    t:assert_eq(pipe:read("a"), "")
     pipe:close()
-    return found
-end
+    local after = inner.run(t, {["y.test.lua"] = 'test("a", function() provium:vm("a", "default"):boot():run("true"):assert_ok() end)'},
+        "y.test.lua", {dir = dir, env = "XDG_CACHE_HOME=" .. inner.quote(dir) .. "/cache"})
+    t:assert_eq(after.code, 0)
+end)
 
 -- Is anybody listening on this TCP port of 127.0.0.1?
 local function listens(port)
@@ -55,31 +62,8 @@ test("nor a port, a helper or a switch of a network with an uplink", {timeout = 
     local port = tonumber((inner.read(dir .. "/port"):gsub("\n", "")))
     t:assert(listens(port), "the forwarded port, while it runs")
     os.execute("kill -9 " .. pid)
-    wait_until(function() return #survivors(mark) == 0 and not listens(port) end,
+    wait_until(function() return #inner.survivors(mark) == 0 and not listens(port) end,
         {timeout = 20, desc = "end of all processes and of port " .. port})
-end)
-
-test("no process, no temporary file and no broken cache entry is left", {timeout = "5m"}, function(t)
-    local dir = inner.directory(t)
-    inner.write(dir .. "/x.test.lua", SUITE)
-    os.execute("mkdir " .. inner.quote(dir .. "/tmp"))
-    for round = 1, 20 do
-        local mark = ("provium_mark_%d_%d"):format(os.time(), math.random(1, 1 << 40))
-        local wait = math.random() * (round % 2 == 0 and 0.4 or 3)
-        local killed = os.execute(([[cd %s && { env MARK=%s XDG_CACHE_HOME=%s/cache TMPDIR=%s/tmp %s x.test.lua >/dev/null 2>&1 & }
-            sleep %.3f; kill -9 $! || exit 1; wait $! 2>/dev/null; true]]):format(inner.quote(dir), mark, inner.quote(dir),
-            inner.quote(dir), inner.quote(inner.binary()), wait))
-        t:assert(killed, "provium still ran after " .. wait .. " s")
-        wait_until(function() return #survivors(mark) == 0 end,
-            {timeout = 10, desc = ("end of all processes, killed after %.3f s"):format(wait)})
-    end
-    local pipe = io.popen(("find %s/cache %s/tmp \\( -name '*tmp*' -o -type s \\) ! -path %s/tmp 2>/dev/null"):format(
-        inner.quote(dir), inner.quote(dir), inner.quote(dir)))
-    t:assert_eq(pipe:read("a"), "")
-    pipe:close()
-    local after = inner.run(t, {["y.test.lua"] = 'test("a", function() provium:vm("a", "default"):boot():run("true"):assert_ok() end)'},
-        "y.test.lua", {dir = dir, env = "XDG_CACHE_HOME=" .. inner.quote(dir) .. "/cache"})
-    t:assert_eq(after.code, 0)
 end)
 
 test("Ctrl-C ends the run in order", function(t)
