@@ -17,7 +17,6 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "guest/clock.h"
 #include "guest/mark.h"
 #include "guest/system.h"
 #include "vm/host_cpu.h"
@@ -270,26 +269,18 @@ int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
     return err_prefix(e, "restore");
 }
 
-/* The guest's clock stands where it stood, and its random numbers would be those of every other clone. */
-static int refresh(struct vm *vm, const struct snapshot_info *info, int64_t deadline, struct err *e)
-{
-    uint8_t seed[SEED_BYTES];
-    if (!info->time_pinned && guest_clock_set(vm->guest, clock_realtime_ns(), deadline, e) < 0)
-        return -1;
-    if (info->seeded)
-        return 0;
-    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
-        return err_errno(e, "getrandom");
-    return guest_reseed(vm->guest, seed, sizeof(seed), deadline, e);
-}
-
 int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_mark *mark, int64_t deadline, struct err *e)
 {
+    const struct snapshot_info *info = snapshot_file_info(vm->base);
+    uint8_t seed[SEED_BYTES];
+    struct guest_refresh refresh = {.time_ns = info->time_pinned ? 0 : clock_realtime_ns()};
+    if (!info->seeded && getrandom(seed, sizeof(seed), 0) == sizeof(seed))
+        refresh.seed = bytes_of(seed, sizeof(seed));
     qmp_send(vm->qmp, "cont", NULL);
-    guest_resync(vm->guest, mark ? mark->guest : NULL);
+    guest_resync(vm->guest, mark ? mark->guest : NULL, &refresh);
     if (vm_end_start(vm, "restore", boot->accel_note, deadline, e) < 0)
         return -1;
     if (mark)
         vm->generation = mark->generation;
-    return refresh(vm, snapshot_file_info(vm->base), deadline, e) < 0 ? err_prefix(e, "restore") : 0;
+    return 0;
 }
