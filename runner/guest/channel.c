@@ -174,6 +174,7 @@ static void on_greeting(struct guest *g, const struct message *m)
         set_agent(&g->agent, &value);
         g->state = GUEST_READY;
         g->settled = true;
+        tell(g, GUEST_GREETED, NULL);
     } else if (m->kind == MESSAGE_ERR && !shape_unpack(m->args, &shape_value_err, &refusal)) {
         _cleanup_free_ char *why =
             refusal.version == PROTOCOL_VERSION

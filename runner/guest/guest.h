@@ -28,6 +28,7 @@ struct guest_agent {
 };
 
 enum guest_event {
+    GUEST_GREETED,   /* it has answered: calls can be made */
     GUEST_LOST,      /* the channel is closed for good; `why` */
     GUEST_RESTARTED, /* the agent began anew by itself (a reboot): what it held for us is gone */
 };

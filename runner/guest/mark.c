@@ -47,6 +47,11 @@ struct guest_mark *guest_mark_new(struct guest *g)
     return mark;
 }
 
+bool guest_mark_is_empty(const struct guest_mark *mark)
+{
+    return !mark->object_count && !mark->file_count;
+}
+
 void guest_mark_free(struct guest_mark *mark)
 {
     if (!mark)

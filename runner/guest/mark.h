@@ -13,6 +13,7 @@
 struct guest_mark;
 
 struct guest_mark *guest_mark_new(struct guest *g);
+bool guest_mark_is_empty(const struct guest_mark *mark);
 void guest_mark_free(struct guest_mark *mark);
 DEFINE_CLEANUP(struct guest_mark, guest_mark_free)
 

@@ -44,6 +44,7 @@ struct script {
     char *temporary;          /* directory of snapshots without a path; NULL: none yet */
     int temporary_fd;         /* holds its lock */
     unsigned temporary_count; /* names given out */
+    struct ahead *ahead;      /* machines for restores to come (ahead.h); NULL: none yet */
     bool from_fixture;        /* what is restored now is a fixture's */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */

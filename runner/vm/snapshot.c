@@ -42,7 +42,6 @@
 #define FIRMWARE_ADDRESS (UINT64_C(0x100000000) - FIRMWARE_SIZE)
 
 #define MACHINE_SUFFIX   "-machine"
-#define SEED_BYTES       64
 
 struct vm_mark {
     struct guest_mark *guest;
@@ -77,6 +76,11 @@ struct vm_mark *vm_mark_new(struct vm *vm, int64_t deadline, struct err *e)
     mark->guest = guest_mark_new(guest);
     mark->generation = vm->generation;
     return mark;
+}
+
+bool vm_mark_is_empty(const struct vm_mark *mark)
+{
+    return guest_mark_is_empty(mark->guest);
 }
 
 void vm_mark_free(struct vm_mark *mark)
@@ -219,8 +223,8 @@ int vm_capture(struct vm *vm, const char *path, const struct vm_capture *c, int6
 
 /* ------------------------------------------------------------------------------------------------- restoring */
 
-int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
-                     struct err *e)
+int vm_restore_start(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct started *ahead,
+                     struct vm_mark *mark, struct err *e)
 {
     if (!mark && vm->state != VM_CREATED && vm->state != VM_SHUTDOWN) {
         snapshot_file_free(file);
@@ -228,9 +232,15 @@ int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_
     }
     vm_shutdown(vm);
     vm->base = file;
-    if (vm_start(vm, boot, snapshot_file_info(file)->serial_agent, e) < 0)
+    if (vm_start(vm, boot, ahead, snapshot_file_info(file)->serial_agent, e) < 0)
         return err_prefix(e, "restore");
     return 0;
+}
+
+int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
+                     struct err *e)
+{
+    return vm_restore_start(vm, boot, file, NULL, mark, e);
 }
 
 /* Its version is looked at before it sees any state. */
@@ -269,13 +279,18 @@ int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
     return err_prefix(e, "restore");
 }
 
+struct guest_refresh vm_refresh(const struct snapshot_info *info, uint8_t seed[static VM_SEED_BYTES])
+{
+    struct guest_refresh refresh = {.time_ns = info->time_pinned ? 0 : clock_realtime_ns()};
+    if (!info->seeded && getrandom(seed, VM_SEED_BYTES, 0) == VM_SEED_BYTES)
+        refresh.seed = bytes_of(seed, VM_SEED_BYTES);
+    return refresh;
+}
+
 int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_mark *mark, int64_t deadline, struct err *e)
 {
-    const struct snapshot_info *info = snapshot_file_info(vm->base);
-    uint8_t seed[SEED_BYTES];
-    struct guest_refresh refresh = {.time_ns = info->time_pinned ? 0 : clock_realtime_ns()};
-    if (!info->seeded && getrandom(seed, sizeof(seed), 0) == sizeof(seed))
-        refresh.seed = bytes_of(seed, sizeof(seed));
+    uint8_t seed[VM_SEED_BYTES];
+    const struct guest_refresh refresh = vm_refresh(snapshot_file_info(vm->base), seed);
     qmp_send(vm->qmp, "cont", NULL);
     guest_resync(vm->guest, mark ? mark->guest : NULL, &refresh);
     if (vm_end_start(vm, "restore", boot->accel_note, deadline, e) < 0)
