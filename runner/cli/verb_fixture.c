@@ -161,10 +161,10 @@ static void on_event(const struct event *ev, void *arg)
     printf("built: %s (%s in %.1fs)\n", name, size, (double)duration / 1e9);
 }
 
-static void on_stderr(const char *text, size_t n, void *arg)
+static void on_output(int fd, const char *text, size_t n, void *arg)
 {
     (void)arg;
-    write_full(STDERR_FILENO, text, n);
+    write_full(fd, text, n);
 }
 
 /* Returns the exit code. */
@@ -196,7 +196,7 @@ static int dispatch(struct command *c, const char *file, const struct worker_run
         .timeout_ns = c->options->timeout_ns,
         .job = &job,
         .on_file = on_file,
-        .on_stderr = on_stderr,
+        .on_output = on_output,
         .arg = &passed,
     };
     int signal_number = dispatcher_run(&settings, &totals);

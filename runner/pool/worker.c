@@ -113,7 +113,6 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
                  .run_id = job->run.run_id},
         .first_cid = 2 + (unsigned)job->index * VMS_PER_FILE,
         .roots = (const char *const *)job->run.roots.items,
-        .quiet_stdout = w->quiet_stdout,
         .show_progress = w->show_progress,
         .seed = job->run.seed,
         .uplink = &job->uplink,
@@ -137,6 +136,7 @@ int worker_main(int link_fd, const struct worker_settings *settings)
     _cleanup_(job_done) struct job job = {.uplink = -1};
     fd_set_cloexec(link_fd, true);
     signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a pipe, but what it says should not be lost with the process */
     if (receive_job(link_fd, &job) < 0)
         return 1;
     if (job.uplink >= 0)

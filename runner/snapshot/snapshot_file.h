@@ -5,6 +5,7 @@
  * modification time is not the one in the trailer, so an untouched file costs nothing. */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #define SNAPSHOT_MEMORY_MAX (UINT64_C(1) << 42)
 #define SNAPSHOT_STATE_MAX  (UINT64_C(256) << 20)
 #define SNAPSHOT_NICS_MAX   32
+#define SNAPSHOT_UNFIT      EBADMSG /* the code of an error whose cause is the snapshot: damaged, or taken elsewhere */
 
 struct snapshot_nic {
     char *bridge;  /* its name in the lab */

@@ -251,7 +251,7 @@ static int check_hypervisor(struct vm *vm, int64_t deadline, struct err *e)
         return -1;
     if (!strcmp(version, recorded))
         return 0;
-    err_set(e, 0, "taken with QEMU %s; this is QEMU %s", recorded, version);
+    err_set(e, SNAPSHOT_UNFIT, "taken with QEMU %s; this is QEMU %s", recorded, version);
     return err_hint(e, "take the snapshot again with this QEMU");
 }
 
@@ -271,8 +271,11 @@ int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
     if (check_hypervisor(vm, limit, &why) == 0 && load_state(vm, limit, &why) == 0 && !vm->failure)
         return 0;
     loop_wait(vm->loop, &vm->exited, deadline_after(NS_PER_S)); /* a state that does not fit ends QEMU, which says why */
-    if (vm->failure)
-        err_set(&why, 0, "%s", vm->failure);
+    if (vm->failure) {
+        const struct snapshot_info *info = snapshot_file_info(vm->base);
+        err_set(&why, SNAPSHOT_UNFIT, "machine %s, CPU %s: %s", info->machine, info->cpu, vm->failure);
+    }
+    err_prefix(&why, "snapshot `%s`", snapshot_file_path(vm->base));
     vm->booting = false;
     vm_set_cause(vm, xstrdup(err_message(&why)));
     err_move(e, &why);

@@ -6,22 +6,6 @@ local SUITE = [[
     test("a", function() vm:boot() vm:run("sleep 100") end)
 ]]
 
--- Processes that have `mark` in their environment.
-local function survivors(mark)
-    local pipe = io.popen(("grep -lsa %s /proc/[0-9]*/environ 2>/dev/null"):format(mark))
-    local found = {}
-    for path in pipe:lines() do
-        local pid = path:match("%d+")
-        local state = io.open("/proc/" .. pid .. "/stat")
-        if state then
-            if not state:read("a"):find("%) Z ") then found[#found + 1] = pid end
-            state:close()
-        end
-    end
-    pipe:close()
-    return found
-end
-
 test("no process, no temporary file and no broken cache entry is left", {timeout = "5m"}, function(t)
     local dir = inner.directory(t)
     inner.write(dir .. "/x.test.lua", SUITE)
@@ -33,7 +17,7 @@ test("no process, no temporary file and no broken cache entry is left", {timeout
             sleep %.3f; kill -9 $! || exit 1; wait $! 2>/dev/null; true]]):format(inner.quote(dir), mark, inner.quote(dir),
             inner.quote(dir), inner.quote(inner.binary()), wait))
         t:assert(killed, "provium still ran after " .. wait .. " s")
-        wait_until(function() return #survivors(mark) == 0 end,
+        wait_until(function() return #inner.survivors(mark) == 0 end,
             {timeout = 10, desc = ("end of all processes, killed after %.3f s"):format(wait)})
     end
     local pipe = io.popen(("find %s/cache %s/tmp \\( -name '*tmp*' -o -type s \\) ! -path %s/tmp 2>/dev/null"):format(
