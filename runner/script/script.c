@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "network/network.h"
 #include "script/argument.h"
+#include "script/ahead.h"
 #include "script/barrier.h"
 #include "script/json.h"
 #include "script/temporary.h"
@@ -183,6 +184,7 @@ void script_free(struct script *s)
         return;
     if (s->L)
         lua_close(s->L);
+    ahead_free(s->ahead);
     network_free(s->network);
     barrier_done(s);
     deadline_done(&s->deadline);
@@ -260,6 +262,7 @@ static int close_file_scope(lua_State *L)
 
 void script_close(struct script *s)
 {
+    ahead_forget(s, NULL);
     deadline_start_file(&s->deadline, 0);
     lua_pushcfunction(s->L, close_file_scope);
     call_protected(s->L, NULL);
