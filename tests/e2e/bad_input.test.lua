@@ -86,8 +86,8 @@ end)
 
 test("a guest without an agent: timeout and console tail", function(t)
     local message = boot_with(t, 'kernel = "@bundled"\ninitrd = "@bundled"\ninject_agent = false\n' ..
-        'cmdline = "console=ttyS0 rdinit=/bin/sh"\nagent_boot_timeout = "4s"\n')
-    t:assert_contains(message, 'vm "a": boot: the agent did not answer within 4s')
+        'cmdline = "console=ttyS0 rdinit=/bin/sh"\nagent_boot_timeout = "15s"\n')
+    t:assert_contains(message, 'vm "a": boot: the agent did not answer within 15s')
     t:assert_contains(message, "Run /bin/sh as init process")
 end)
 
