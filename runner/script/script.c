@@ -16,7 +16,7 @@
 #define LUA_HEAP_MAX ((size_t)2 << 30)
 
 /* lua/ as bytes (lua_sources.S). */
-extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
+extern const char lua_coroutine_start[], lua_coroutine_end[], lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
     lua_bridge_end[], lua_bridge_state_start[], lua_bridge_state_end[], lua_link_start[], lua_link_end[], lua_nic_start[],
     lua_nic_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
     lua_framework_end[], lua_fixture_start[], lua_fixture_end[];
@@ -95,6 +95,8 @@ static int open_state(lua_State *L)
     json_open(L);
     seed_random(L, s->settings->seed, s->path);
     add_search_paths(L, s->settings->roots);
+    run_source(L, "=[provium:coroutine]", lua_coroutine_start, lua_coroutine_end, 0);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.resumers");
     core_open(L);
     barrier_open(L);
     vm_open(L);
