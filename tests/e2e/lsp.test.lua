@@ -68,6 +68,7 @@ test("the keys of every option table are in the stubs, and nothing else", functi
     local bogus = {no_such_key = 1}
     local calls = {
         boot_options = function() vm:boot(bogus) end,
+        vm_options = function() provium:vm("b", "default", bogus) end,
         boot_file = function() vm:boot{files = {bogus}} end,
         run_options = function() vm:run("x", bogus) end,
         run_async_options = function() vm:run_async("x", bogus) end,

@@ -14,6 +14,9 @@
 ---@field initial_time? number seconds since the epoch
 ---@field files? provium.boot_file[] in place before init runs
 
+---@class provium.vm_options: provium.boot_options
+---@field from_snapshot? provium.snapshot|string the first boot goes on from there
+
 ---@class provium.barrier_options
 ---@field name string
 ---@field count integer
