@@ -10,7 +10,7 @@
 ---@field kernel_cmdline? string replaces the profile's
 ---@field kernel_cmdline_append? string
 ---@field agent_timeout? provium.duration
----@field rng_seed? integer the guest's virtio-rng stream depends on it alone
+---@field rng_seed? integer the guest's random numbers depend on it alone
 ---@field initial_time? number seconds since the epoch
 ---@field files? provium.boot_file[] in place before init runs
 
