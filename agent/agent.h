@@ -41,6 +41,7 @@ struct agent {
     struct watch signal_watch; /* signalfd */
     struct call *calls[CALL_BUCKETS];
     size_t call_count;
+    uint64_t requests; /* so far */
     int fds_socket; /* of a lane */
     uint64_t session; /* raised by each sync mark; a call of an earlier one has no voice any more */
     bool greeted;     /* hello succeeded in this session */

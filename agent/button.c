@@ -1,18 +1,19 @@
-/* The kernel tells of a press over generic netlink, family acpi_event; of drivers, only `button` is needed. All this
- * happens in a thread of its own after the first hello, because loading a module takes longer than a small boot
- * can spare. */
+/* The kernel tells of a press over generic netlink, family acpi_event; of drivers, only `button` is needed. Loading a
+ * module keeps a kernel without preemption for longer than a command takes, so it happens in a thread of its own, once
+ * the host has asked for nothing for IDLE_MS. */
 #include "button.h"
 
 #include <linux/genetlink.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "modules.h"
 #include "netlink.h"
 #include "power.h"
+
+#define IDLE_MS 50
 
 /* drivers/acpi/event.c */
 #define ACPI_FAMILY     "acpi_event"
@@ -25,6 +26,12 @@ struct acpi_event {
 };
 
 static struct watch button = {.fd = -1};
+
+static struct {
+    struct agent *agent;
+    struct timer timer;
+    uint64_t requests; /* when last looked */
+} idle;
 
 /* The attributes of a generic netlink message, or NULL. */
 static const void *attributes(const void *message, ssize_t got, size_t *ret_len)
@@ -95,9 +102,7 @@ static void on_event(struct watch *w, uint32_t events)
 static void *prepare(void *arg)
 {
     struct agent *a = arg;
-    setpriority(PRIO_PROCESS, 0, 10); /* of this thread only: the first command of a test goes first */
-    modules_load("button");           /* or it is built in */
-    setpriority(PRIO_PROCESS, 0, 0);
+    modules_load("button"); /* or it is built in */
     int fd = open_events();
     if (fd < 0)
         return NULL;
@@ -108,11 +113,23 @@ static void *prepare(void *arg)
     return NULL;
 }
 
+static void on_idle(struct timer *t)
+{
+    struct agent *a = idle.agent;
+    pthread_t thread;
+    if (idle.requests != a->requests) {
+        idle.requests = a->requests;
+        timer_set(&a->events, t, deadline_after(IDLE_MS * NS_PER_MS));
+    } else if (!pthread_create(&thread, NULL, prepare, a)) {
+        pthread_detach(thread);
+    }
+}
+
 void button_watch(struct agent *a)
 {
-    pthread_t thread;
-    static bool begun;
-    if (!begun && !pthread_create(&thread, NULL, prepare, a))
-        pthread_detach(thread);
-    begun = true;
+    if (idle.agent)
+        return;
+    idle.agent = a;
+    idle.timer.fn = on_idle;
+    on_idle(&idle.timer);
 }

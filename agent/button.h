@@ -3,5 +3,5 @@
 
 #include "agent.h"
 
-/* Loads its driver and listens to it, in the background; a press powers the guest off. */
+/* Loads its driver and listens to it, in the background, when the host leaves it time; a press powers the guest off. */
 void button_watch(struct agent *a);

@@ -107,6 +107,7 @@ void call_request(struct agent *a, const struct message *m)
         session_violation(a, "a request came before hello");
         return;
     }
+    a->requests++;
     struct call *call = call_new(a, m), *first = m->after ? call_find(a, m->after) : NULL;
     parse(call, m);
     call_add_body(call, m);

@@ -21,8 +21,21 @@
 
 #define INIT_COMPRESSED_FILE 4 /* MODULE_INIT_COMPRESSED_FILE */
 
+static bool is_loaded(const char *path)
+{
+    const char *base = strrchr(path, '/');
+    _cleanup_free_ char *directory = xasprintf("/sys/module/%s", base ? base + 1 : path);
+    *strchrnul(directory + strlen("/sys/module/"), '.') = '\0';
+    for (char *c = directory; *c; c++)
+        *c = *c == '-' ? '_' : *c;
+    return !access(directory, F_OK);
+}
+
+/* A module that is there already is not even opened: the kernel would verify its signature before it says so. */
 static int insert(const char *directory, const char *path)
 {
+    if (is_loaded(path))
+        return 0;
     _cleanup_free_ char *file = path_join(directory, path);
     _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

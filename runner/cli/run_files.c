@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "cli/filter.h"
 #include "cli/history.h"
@@ -144,11 +145,12 @@ static void on_file(struct file_result *r, void *arg)
     output_file(&run->output, r);
 }
 
-static void on_stderr(const char *text, size_t n, void *arg)
+/* Standard output that carries a report is not for what tests print. */
+static void on_output(int fd, const char *text, size_t n, void *arg)
 {
     struct run *run = arg;
     progress_erase(run->progress);
-    write_full(STDERR_FILENO, text, n);
+    write_full(output_owns_stdout(run->options) ? STDERR_FILENO : fd, text, n);
 }
 
 static int dispatch(struct run *run, const struct worker_run *worker, int broker, struct run_totals *totals)
@@ -169,13 +171,14 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
         .retries = options->retries,
         .timeout_ns = options->timeout_ns,
         .psi_threshold = psi_threshold(options, worker->kvm),
+        .pressure_file = "/proc/pressure/cpu",
+        .now = clock_monotonic_ns,
         .fail_fast = options->fail_fast,
         .backfill = options->backfill,
-        .stdout_to_stderr = run->progress && isatty(STDOUT_FILENO),
         .job = &job,
         .broker = broker,
         .on_file = on_file,
-        .on_stderr = on_stderr,
+        .on_output = on_output,
         .arg = run,
     };
     return dispatcher_run(&settings, totals);

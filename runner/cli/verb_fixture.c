@@ -16,6 +16,7 @@
 #include "cli/setup.h"
 #include "cli/verb.h"
 #include "config/values.h"
+#include "fixture/base.h"
 #include "fixture/evict.h"
 #include "fixture/key.h"
 #include "events/payload.h"
@@ -103,7 +104,7 @@ static bool is_stale(const struct fixture_world *world, const char *name)
         return true;
     }
     const struct store_id vm = {world->config->cache_dir, key.hex, FIXTURE_VM}, lab = {vm.directory, key.hex, FIXTURE_LAB};
-    bool stale = !store_has(&vm, STORE_ENTRY) && !store_has(&lab, STORE_ENTRY);
+    bool stale = !base_is_complete(&vm) && !base_is_complete(&lab);
     fixture_key_done(&key);
     return stale;
 }
@@ -161,10 +162,10 @@ static void on_event(const struct event *ev, void *arg)
     printf("built: %s (%s in %.1fs)\n", name, size, (double)duration / 1e9);
 }
 
-static void on_stderr(const char *text, size_t n, void *arg)
+static void on_output(int fd, const char *text, size_t n, void *arg)
 {
     (void)arg;
-    write_full(STDERR_FILENO, text, n);
+    write_full(fd, text, n);
 }
 
 /* Returns the exit code. */
@@ -196,7 +197,7 @@ static int dispatch(struct command *c, const char *file, const struct worker_run
         .timeout_ns = c->options->timeout_ns,
         .job = &job,
         .on_file = on_file,
-        .on_stderr = on_stderr,
+        .on_output = on_output,
         .arg = &passed,
     };
     int signal_number = dispatcher_run(&settings, &totals);

@@ -107,15 +107,24 @@ static bool one_could_not_run(const struct merge *m)
     return false;
 }
 
-/* VMs and pool of all shards, for the timeline. */
+/* Moves the items of an array to the end of another. */
+static void *move_items(void *to, size_t *to_count, const void *from, size_t *from_count, size_t size)
+{
+    char *all = xreallocarray(to, *to_count + *from_count + 1, size);
+    if (*from_count)
+        memcpy(all + *to_count * size, from, *from_count * size);
+    *to_count += *from_count;
+    *from_count = 0;
+    return all;
+}
+
+/* What all shards did and when, for the timeline. */
 static void add_timeline(struct merge *m, struct run_record *all)
 {
     for (size_t i = 0; i < m->count; i++) {
         struct run_record *one = &m->inputs[i].replay.record;
-        all->vms = xreallocarray(all->vms, all->vm_count + one->vm_count + 1, sizeof(*all->vms));
-        memcpy(all->vms + all->vm_count, one->vms ? one->vms : all->vms, one->vm_count * sizeof(*all->vms));
-        all->vm_count += one->vm_count;
-        one->vm_count = 0;
+        all->vms = move_items(all->vms, &all->vm_count, one->vms, &one->vm_count, sizeof(*all->vms));
+        all->spans = move_items(all->spans, &all->span_count, one->spans, &one->span_count, sizeof(*all->spans));
     }
 }
 
@@ -160,12 +169,16 @@ int verb_merge(const struct options *options)
                       .durations = history_new()};
     int rc = 0;
     if (!paths->count)
-        rc = err_set(&e, 0, "merge: nothing to merge: name the event streams of all shards");
-    for (size_t i = 0; i < paths->count && !rc; i++)
+        rc = err_set(&e, 0, "merge: nothing to merge: name what all shards have left (--save-events, --json, --junit, provium-coverage --json)");
+    bool coverage = paths->count && merge_is_coverage(paths->items[0]);
+    if (coverage)
+        rc = merge_coverage(options, &e);
+    m.count = coverage ? 0 : m.count;
+    for (size_t i = 0; i < m.count && !rc; i++)
         rc = merge_input_read(&m.inputs[i], paths->items[i], &e);
-    if (!rc)
+    if (!rc && !coverage)
         rc = check_shards(&m, options->allow_missing, &e);
-    if (!rc)
+    if (!rc && !coverage)
         rc = report(&m, options, &e);
     if (e.message) {
         say_error(&e);

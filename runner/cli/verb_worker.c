@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/output.h"
 #include "cli/say.h"
 #include "cli/setup.h"
 #include "cli/verb.h"
@@ -25,7 +24,6 @@ int verb_worker(const struct options *options, const char *link_fd)
         .filter_json = filter ? filter : "{}",
         .timeout_ns = options->timeout_ns,
         .no_build = options->no_build,
-        .quiet_stdout = output_owns_stdout(options),
         .show_progress = !options->quiet && !options->no_progress,
         .fixture = options->verb->bit == VERB_FIXTURE ? options->operands.items[1] : NULL,
         .build_again = options->verb->bit == VERB_FIXTURE && !strcmp(options->operands.items[0], "rebuild"),

@@ -37,12 +37,18 @@ int event_append(struct buf *out, int64_t ts, struct bytes kind, struct bytes pa
 
 bool event_write(int fd, const char *kind, const struct buf *payload)
 {
+    return event_write_passing(fd, kind, payload, -1);
+}
+
+bool event_write_passing(int fd, const char *kind, const struct buf *payload, int passed)
+{
     _cleanup_buf_ struct buf frame = BUF_INIT(EVENT_FRAME_MAX + 4096);
     if (event_append(&frame, clock_realtime_ns(), bytes_str(kind), bytes_of(buf_head(payload), payload->len)) < 0) {
         errno = EMSGSIZE;
         return false;
     }
-    return write_full(fd, buf_head(&frame), frame.len) == 0;
+    int rc = passed < 0 ? write_full(fd, buf_head(&frame), frame.len) : fds_send(fd, buf_head(&frame), frame.len, &passed, 1);
+    return rc == 0;
 }
 
 int event_next(const struct buf *in, struct event *ret, struct err *e)

@@ -17,6 +17,8 @@
 int event_append(struct buf *out, int64_t ts, struct bytes kind, struct bytes payload);
 /* Writes one frame with the current time to a blocking descriptor; false with errno when the reader is gone. */
 bool event_write(int fd, const char *kind, const struct buf *payload);
+/* The same to a socket, with a descriptor beside the frame; -1: none. */
+bool event_write_passing(int fd, const char *kind, const struct buf *payload, int passed);
 
 /* One decoded frame; everything is borrowed from the buffer it was taken from. */
 struct event {

@@ -16,7 +16,13 @@ void run_record_done(struct run_record *r)
         free(r->vms[i].file);
         free(r->vms[i].profile);
     }
+    for (size_t i = 0; i < r->span_count; i++) {
+        free(r->spans[i].file);
+        free(r->spans[i].what);
+        free(r->spans[i].other);
+    }
     free(r->files);
+    free(r->spans);
     free(r->vms);
     free(r->pool);
     free(r->shard);
@@ -64,6 +70,52 @@ static void take_shutdown(struct run_record *r, const struct event *ev)
     }
 }
 
+/* The newest of that kind that still goes on, of that file or, with "", of any. */
+static void end_span(struct run_record *r, enum run_span_kind kind, struct bytes file, int64_t ts)
+{
+    for (size_t i = r->span_count; i-- > 0;) {
+        struct run_span *span = &r->spans[i];
+        if (span->kind == kind && !span->ended && (!file.len || bytes_is(file, span->file))) {
+            span->ended = ts;
+            return;
+        }
+    }
+}
+
+static void begin_span(struct run_record *r, enum run_span_kind kind, const struct event *ev, const char *file,
+                       const char *what)
+{
+    r->spans = grow(r->spans, r->span_count, sizeof(*r->spans));
+    r->spans[r->span_count++] = (struct run_span){.kind = kind,
+                                                  .file = payload_string(ev->payload, file),
+                                                  .what = payload_string(ev->payload, what),
+                                                  .other = payload_string(ev->payload, "held_by_file"),
+                                                  .started = ev->ts};
+}
+
+static void take_spans(struct run_record *r, const struct event *ev)
+{
+    struct bytes file = {0}, reason = {0};
+    bool builds = event_is(ev, "fixture_build_started"), waits = event_is(ev, "fixture_build_waiting");
+    payload_bytes(ev->payload, builds || waits || event_is(ev, "fixture_cache_hit") ? "file" : "path", &file);
+    if (event_is(ev, "file_blocked")) {
+        payload_bytes(ev->payload, "reason", &reason);
+        if (bytes_is(reason, "build_lock"))
+            return; /* fixture_build_waiting tells more */
+        end_span(r, SPAN_BLOCKED, (struct bytes){0}, ev->ts);
+        begin_span(r, SPAN_BLOCKED, ev, "path", "reason");
+    } else if (event_is(ev, "file_dispatched")) {
+        end_span(r, SPAN_BLOCKED, file, ev->ts);
+    } else if (builds || waits || event_is(ev, "fixture_cache_hit") || event_is(ev, "file_completed")) {
+        end_span(r, SPAN_WAIT, file, ev->ts);
+        if (builds || waits)
+            begin_span(r, builds ? SPAN_BUILD : SPAN_WAIT, ev, "file", "path");
+    } else if (event_is(ev, "fixture_build_done")) {
+        payload_bytes(ev->payload, "file", &file);
+        end_span(r, SPAN_BUILD, file, ev->ts);
+    }
+}
+
 static void take_pool(struct run_record *r, const struct event *ev)
 {
     struct pool_sample s = {.ts = ev->ts};
@@ -90,4 +142,6 @@ void run_record_take(struct run_record *r, const struct event *ev)
         take_shutdown(r, ev);
     else if (event_is(ev, "pool_state"))
         take_pool(r, ev);
+    else
+        take_spans(r, ev);
 }

@@ -9,6 +9,19 @@ struct vm_span {
     int64_t spawned, ended; /* since the epoch; ended 0: not seen */
 };
 
+/* What a file did besides running. */
+enum run_span_kind {
+    SPAN_BLOCKED, /* was next, and waited for its start; `what` is the reason */
+    SPAN_BUILD,   /* built the fixture `what` */
+    SPAN_WAIT,    /* waited for the fixture `what`, which `other` was building */
+};
+
+struct run_span {
+    enum run_span_kind kind;
+    char *file, *what, *other; /* other: "" where there is none */
+    int64_t started, ended; /* since the epoch; ended 0: not seen */
+};
+
 struct pool_sample {
     int64_t ts, memory_used, memory_available;
     int64_t in_flight, queued, vms;
@@ -20,6 +33,8 @@ struct run_record {
     size_t file_count;
     struct vm_span *vms;
     size_t vm_count;
+    struct run_span *spans;
+    size_t span_count;
     struct pool_sample *pool;
     size_t pool_count;
     struct run_totals totals;
@@ -32,5 +47,5 @@ struct run_record {
 void run_record_done(struct run_record *r);
 /* Takes the result. */
 void run_record_add(struct run_record *r, struct file_result *file);
-/* Takes vm_* and pool_state events; ignores others. */
+/* Takes what is no test's: vm_*, fixture_*, pool_state and the starts of files; ignores others. */
 void run_record_take(struct run_record *r, const struct event *ev);

@@ -94,6 +94,7 @@ static bool is_known(const struct event *ev)
 static void take(struct replay *r, const struct event *ev)
 {
     struct bytes path;
+    run_record_take(&r->record, ev);
     if (event_is(ev, "run_started"))
         take_started(r, ev);
     else if (event_is(ev, "run_completed"))
@@ -113,7 +114,6 @@ static void take(struct replay *r, const struct event *ev)
         if (at != SIZE_MAX)
             file_result_take(r->open[at], ev);
     } else {
-        run_record_take(&r->record, ev);
         r->unknown += !is_known(ev);
     }
     if (ev->ts > r->record.started + r->record.totals.duration_ns && !r->completed)

@@ -60,6 +60,7 @@ void file_result_free(struct file_result *r)
     free(r->source);
     free(r->chunk_error);
     free(r->detail);
+    free(r->stdout_tail);
     free(r->stderr_tail);
     free(r->running);
     buf_done(&r->running_meta);
@@ -88,6 +89,7 @@ static void take_start(struct file_result *r, const struct event *ev)
     struct bytes meta;
     free(r->running);
     r->running = payload_string(ev->payload, "name");
+    r->running_since = ev->ts;
     buf_clear(&r->running_meta);
     if (payload_value(ev->payload, "meta", &meta))
         buf_append(&r->running_meta, meta.data, meta.len);

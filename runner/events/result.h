@@ -35,7 +35,7 @@ struct file_result {
     enum file_status status;
     char *chunk_error; /* or NULL */
     char *detail;      /* why it crashed, or NULL */
-    char *stderr_tail; /* of a crashed file, or NULL */
+    char *stdout_tail, *stderr_tail; /* of a file that did not pass: what it wrote last, or NULL */
     struct test_result *tests; /* ended ones, in order */
     size_t test_count, test_capacity;
     size_t passed, failed, skipped, flaky;
@@ -47,6 +47,7 @@ struct file_result {
     struct planned_test *planned; /* until it is settled */
     size_t planned_count;
     char *running; /* the test begun and not ended, or NULL */
+    int64_t running_since; /* since the epoch */
     struct buf running_meta; /* its packed map */
 };
 

@@ -1,6 +1,8 @@
 /* Each event of a file goes to the stream and into the file's result, so that reports of this run and of a stored
  * stream agree. A file's timestamps never decrease, whatever the clock does. */
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "pool/dispatch.h"
@@ -22,6 +24,20 @@ static void emit_now(struct job *job, const char *kind, const struct payload *pa
     emit(job, clock_realtime_ns(), bytes_str(kind), payload);
 }
 
+static void add_blocked(struct payload *p, const struct dispatch_file *file, struct amount wanted, const char *why)
+{
+    payload_add_text(p, "path", file->label);
+    payload_add_amount(p, "waiting_for", wanted.memory_bytes, wanted.cpus);
+    payload_add_text(p, "reason", why);
+}
+
+void announce_build_lock(struct job *job)
+{
+    _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+    add_blocked(&p, job->work->file, (struct amount){0}, "build_lock");
+    emit_now(job, "file_blocked", &p);
+}
+
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why)
 {
     if (d->blocked == file && !strcmp(d->blocked_why, why))
@@ -29,9 +45,7 @@ void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, st
     d->blocked = file;
     d->blocked_why = why;
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
-    payload_add_text(&p, "path", file->label);
-    payload_add_amount(&p, "waiting_for", wanted.memory_bytes, wanted.cpus);
-    payload_add_text(&p, "reason", why);
+    add_blocked(&p, file, wanted, why);
     event_stream_emit(d->settings->stream, 0, "file_blocked", &p);
 }
 
@@ -56,6 +70,15 @@ void announce_claim(struct job *job, const char *kind)
 
 /* ------------------------------------------------------------------------------------------------- VMs */
 
+#define EXCERPT 4096 /* per VM */
+
+static void drop_vm(struct live_vm *vm)
+{
+    close_fd(&vm->console_fd);
+    free(vm->name);
+    free(vm);
+}
+
 static void note_vm(struct job *job, const struct event *ev)
 {
     int64_t cid = 0, boot = 0;
@@ -64,7 +87,8 @@ static void note_vm(struct job *job, const struct event *ev)
     if (event_is(ev, "vm_spawned")) {
         struct live_vm *vm = xnew0(struct live_vm);
         *vm = (struct live_vm){
-            .next = job->vms, .cid = cid, .spawned = ev->ts - boot, .name = payload_string(ev->payload, "vm_name")};
+            .next = job->vms, .cid = cid, .spawned = ev->ts - boot, .name = payload_string(ev->payload, "vm_name"),
+            .console_fd = steal_fd(&job->console_fd)};
         job->vms = vm;
         return;
     }
@@ -73,8 +97,7 @@ static void note_vm(struct job *job, const struct event *ev)
         if (vm->cid != cid)
             continue;
         *at = vm->next;
-        free(vm->name);
-        free(vm);
+        drop_vm(vm);
         return;
     }
 }
@@ -92,9 +115,24 @@ static void end_vms(struct job *job)
         payload_add_int(&p, "duration_ns", clock_realtime_ns() - vm->spawned);
         payload_add_text(&p, "reason", "killed");
         emit_now(job, "vm_shutdown", &p);
-        free(vm->name);
-        free(vm);
+        drop_vm(vm);
     }
+}
+
+/* The ends of the consoles, each headed by its VM's name, as the worker would have told; the oldest VM first. */
+static void add_consoles(const struct live_vm *vm, struct buf *out)
+{
+    char text[EXCERPT];
+    struct stat st;
+    if (!vm)
+        return;
+    add_consoles(vm->next, out);
+    off_t from = vm->console_fd >= 0 && fstat(vm->console_fd, &st) == 0 && st.st_size > EXCERPT ? st.st_size - EXCERPT : 0;
+    ssize_t got = vm->console_fd >= 0 ? pread(vm->console_fd, text, sizeof(text), from) : 0;
+    if (got <= 0)
+        return;
+    buf_printf(out, "%s--- vm \"%s\"\n", out->len ? "\n" : "", vm->name);
+    buf_append(out, text, (size_t)got);
 }
 
 /* ------------------------------------------------------------------------------------------------- builds */
@@ -188,6 +226,10 @@ static void add_test(struct payload *p, const struct job *job, const char *name)
 
 static void fail_test(struct job *job, const char *name, const char *reason, bool begun)
 {
+    _cleanup_buf_ struct buf consoles = BUF_INIT(EVENT_FRAME_MAX / 2);
+    if (begun)
+        add_consoles(job->vms, &consoles);
+    _cleanup_free_ char *excerpt = buf_steal_str(&consoles);
     if (!begun) {
         _cleanup_payload_ struct payload p = PAYLOAD_INIT;
         add_test(&p, job, name);
@@ -195,9 +237,9 @@ static void fail_test(struct job *job, const char *name, const char *reason, boo
     }
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
     add_test(&p, job, name);
-    payload_add_int(&p, "duration_ns", 0);
+    payload_add_int(&p, "duration_ns", begun ? clock_realtime_ns() - job->result->running_since : 0);
     payload_add_text(&p, "reason", reason);
-    payload_add_text(&p, "console_excerpt", "");
+    payload_add_text(&p, "console_excerpt", excerpt);
     payload_add_text(&p, "traceback", "");
     payload_add_strings(&p, "log", &STRV_INIT);
     payload_add_bool(&p, "will_retry", job_may_retry(job));

@@ -90,6 +90,14 @@ void pool_client_emit_payload(struct pool_client *c, const char *kind, const str
     pool_client_emit(c, kind, &packed);
 }
 
+void pool_client_emit_spawned(struct pool_client *c, const struct payload *payload, int console_fd)
+{
+    _cleanup_buf_ struct buf packed = BUF_INIT(EVENT_FRAME_MAX);
+    payload_write(payload, &packed);
+    if (c->fd >= 0 && !event_write_passing(c->fd, "vm_spawned", &packed, console_fd))
+        _exit(1);
+}
+
 static void send_amount(struct pool_client *c, const char *kind, const char *what, uint64_t memory_bytes,
                         unsigned cpus)
 {

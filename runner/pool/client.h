@@ -18,6 +18,8 @@ DEFINE_CLEANUP(struct pool_client, pool_client_free)
 /* `payload` is a packed map. A dispatcher that is gone ends this process: nobody wants its results. */
 void pool_client_emit(struct pool_client *c, const char *kind, const struct buf *payload);
 void pool_client_emit_payload(struct pool_client *c, const char *kind, const struct payload *payload);
+/* With the log of a console for the dispatcher, which reads its end should this process die. */
+void pool_client_emit_spawned(struct pool_client *c, const struct payload *payload, int console_fd);
 /* Asks for resources and waits for them (no deadline: waiting for the pool counts for nobody, but the loop may be
  * interrupted). `what` tells apart "claim" and "boot". Refused when the pool could never give them. */
 int pool_client_acquire(struct pool_client *c, const char *what, uint64_t memory_bytes, unsigned cpus,

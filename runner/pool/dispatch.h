@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "pool/captured.h"
 #include "pool/dispatcher.h"
 
 /* A file to run, with what its earlier attempts left. */
@@ -18,6 +19,7 @@ struct live_vm {
     struct live_vm *next;
     int64_t cid, spawned; /* when its boot began, since the epoch */
     char *name;
+    int console_fd; /* its log, or -1 */
 };
 
 struct live_build {
@@ -35,9 +37,10 @@ struct job {
     unsigned worker; /* which of the places for workers it has */
     pid_t pid;       /* 0: reaped */
     int status;
-    int link_fd, stderr_fd; /* -1: at end of file */
-    struct buf input, stderr_tail;
-    struct source *link_source, *stderr_source, *child_source, *kill_timer;
+    int link_fd; /* -1: at end of file */
+    struct captured out, err;
+    struct buf input;
+    struct source *link_source, *child_source, *kill_timer;
     struct amount held, wanted, claimed;
     struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
     bool waiting, wants_claim, has_claim, done;
@@ -45,7 +48,8 @@ struct job {
     bool builder_is_here; /* … of this run */
     int64_t started, waited_ns, wait_started; /* monotonic */
     int64_t last_ts;                          /* of its newest event */
-    struct live_vm *vms;
+    struct live_vm *vms; /* the newest first */
+    int console_fd; /* of the VM whose vm_spawned comes next, or -1 */
     struct live_build *builds; /* of fixtures, the innermost first */
 };
 
@@ -97,6 +101,8 @@ bool lend_someone_waits(const struct dispatcher *d);
 
 /* announce.c */
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why);
+/* It runs, and waits for a build that somebody else has begun. */
+void announce_build_lock(struct job *job);
 void announce_dispatched(struct job *job);
 void announce_claim(struct job *job, const char *kind);
 /* An event of the worker's, completed by what only the dispatcher knows. */

@@ -159,7 +159,7 @@ static void start(struct dispatcher *d, struct work *work)
 /* Starts what fits of the files behind the blocked one. */
 static void backfill(struct dispatcher *d)
 {
-    int64_t now = clock_monotonic_ns();
+    int64_t now = d->settings->now();
     if (d->passed_since && now - d->passed_since >= PASS_NS)
         return;
     for (size_t i = d->next_file; i < d->settings->file_count; i++) {
@@ -198,11 +198,11 @@ void dispatcher_advance(struct dispatcher *d)
 /* ------------------------------------------------------------------------------------------------- time */
 
 /* Percent of the last ten seconds in which something waited for a CPU; 0 where the kernel does not tell. */
-static double read_cpu_pressure(void)
+static double read_cpu_pressure(const char *path)
 {
     double percent = 0;
     _cleanup_buf_ struct buf text = BUF_INIT(4096);
-    if (file_read("/proc/pressure/cpu", &text, NULL) < 0)
+    if (!path || file_read(path, &text, NULL) < 0)
         return 0;
     buf_append_byte(&text, '\0');
     return sscanf((const char *)buf_head(&text), "some avg10=%lf", &percent) == 1 ? percent : 0;
@@ -212,7 +212,7 @@ static void on_second(struct source *s, void *arg)
 {
     struct dispatcher *d = arg;
     source_set_deadline(s, deadline_after(NS_PER_S));
-    d->psi = read_cpu_pressure();
+    d->psi = read_cpu_pressure(d->settings->pressure_file);
     announce_pool(d);
     dispatcher_advance(d);
 }
@@ -281,6 +281,7 @@ int dispatcher_run(const struct dispatcher_settings *settings, struct run_totals
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
     watch_signals(&d);
+    d.psi = read_cpu_pressure(settings->pressure_file);
     d.second_timer = loop_add_timer(settings->loop, deadline_after(NS_PER_S), on_second, &d);
     dispatcher_advance(&d);
     loop_wait(settings->loop, &d.over, DEADLINE_NONE);

@@ -29,14 +29,15 @@ struct dispatcher_settings {
     unsigned retries;       /* further attempts of a file that did not pass */
     int64_t timeout_ns;     /* per file, waits left out; 0: none */
     double psi_threshold;   /* percent of CPU pressure that holds back files; 0: none */
+    const char *pressure_file; /* where it is read, once a second; NULL or absent: no pressure */
+    int64_t (*now)(void);   /* for how long a blocked file has been passed; only with backfill */
     bool fail_fast, backfill;
-    bool stdout_to_stderr;  /* what workers print comes through on_stderr too */
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
     int broker;             /* of uplinks, each worker gets a connection to it; -1: none */
     /* Called for each finished file, after its last attempt, in the order of finishing; takes the result. */
     void (*on_file)(struct file_result *r, void *arg);
-    /* What workers write to standard error. */
-    void (*on_stderr)(const char *text, size_t n, void *arg);
+    /* What workers write to standard output (`fd` 1) and standard error (2). */
+    void (*on_output)(int fd, const char *text, size_t n, void *arg);
     void *arg;
 };
 

@@ -1,6 +1,6 @@
 /* One worker process per file: fork and exec of this binary, in a process group of its own, linked by a socket pair
- * (events and pool requests, see client.c) and a pipe for its standard error, which is passed on as it comes and whose
- * end is kept for the report of a crash.
+ * (events and pool requests, see client.c) and pipes for its standard output and standard error, which are passed on as
+ * they come and whose ends are kept for the report of a failure.
  *
  * A file is over when its process has been reaped and its link is at end of file. A process that ends without having
  * said worker_done has crashed: the ends of its tests, VMs and claim are announced in its place. Everything the file
@@ -22,7 +22,6 @@
 #include "pool/worker.h"
 #include "uplink/broker.h"
 
-#define STDERR_KEPT   65536
 #define KILL_GRACE_NS (20 * NS_PER_S) /* past a file's limit: the worker ends itself within 10 s of it */
 
 bool job_may_retry(const struct job *job)
@@ -53,42 +52,16 @@ void job_kill(struct job *job, int number)
 static void free_job(struct job *job)
 {
     source_remove(job->link_source);
-    source_remove(job->stderr_source);
     source_remove(job->child_source);
     source_remove(job->kill_timer);
     close_fd(&job->link_fd);
-    close_fd(&job->stderr_fd);
+    close_fd(&job->console_fd);
+    captured_close(&job->out);
+    captured_close(&job->err);
     buf_done(&job->input);
-    buf_done(&job->stderr_tail);
     file_result_free(job->result);
     work_free(job->work);
     free(job);
-}
-
-/* Passes on what the worker has said; false at end of file. */
-static bool drain_stderr(struct job *job)
-{
-    char chunk[4096];
-    ssize_t got;
-    const struct dispatcher_settings *settings = job->d->settings;
-    while ((got = read(job->stderr_fd, chunk, sizeof(chunk))) > 0) {
-        size_t n = (size_t)got;
-        if (job->stderr_tail.len + n > STDERR_KEPT)
-            buf_consume(&job->stderr_tail, job->stderr_tail.len + n - STDERR_KEPT);
-        buf_append(&job->stderr_tail, chunk, n);
-        settings->on_stderr(chunk, n, settings->arg);
-    }
-    return got < 0 && errno == EAGAIN;
-}
-
-static void on_stderr(struct source *s, uint32_t events, void *arg)
-{
-    struct job *job = arg;
-    (void)events;
-    if (drain_stderr(job))
-        return;
-    source_remove(s);
-    job->stderr_source = NULL;
 }
 
 static char *describe_status(int status)
@@ -96,6 +69,20 @@ static char *describe_status(int status)
     if (WIFSIGNALED(status))
         return xasprintf("worker killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
     return xasprintf("worker exited %d", WEXITSTATUS(status));
+}
+
+static int64_t time_run(const struct job *job)
+{
+    bool waits = job->waiting || job->waits_for_build;
+    return (waits ? job->wait_started : clock_monotonic_ns()) - job->started - job->waited_ns;
+}
+
+/* Killed past its limit, by the dispatcher or by itself: a worker that gets no further says nothing more, and its own
+ * alarm may come before the dispatcher's timer. */
+static bool was_killed_late(const struct job *job)
+{
+    int64_t limit = job->d->settings->timeout_ns;
+    return limit && time_run(job) >= limit && WIFSIGNALED(job->status) && WTERMSIG(job->status) == SIGKILL;
 }
 
 /* The process is gone before it was done. */
@@ -108,13 +95,13 @@ static void take_crash(struct job *job)
         r->status = FILE_FAILED;
         r->detail = xstrdup("interrupted");
         later = xstrdup("not run: interrupted");
-    } else if (r->status == FILE_TIMED_OUT) {
+    } else if (r->status == FILE_TIMED_OUT || was_killed_late(job)) {
+        r->status = FILE_TIMED_OUT;
         r->detail = xasprintf("file timed out after %gs, and had to be killed", limit);
         later = xasprintf("not run: file timed out after %gs", limit);
     } else {
         r->status = FILE_CRASHED;
         r->detail = describe_status(job->status);
-        r->stderr_tail = xstrndup((const char *)buf_head(&job->stderr_tail), job->stderr_tail.len);
         later = xasprintf("failed-due-to-poisoned-state: %s", r->detail);
     }
     announce_lost(job, r->detail, later);
@@ -148,13 +135,18 @@ static void finish_job(struct job *job)
     struct file_result *r = job->result;
     if (job->pid || job->link_fd >= 0)
         return;
-    drain_stderr(job);
+    captured_drain(&job->out);
+    captured_drain(&job->err);
     if (!job->done)
         take_crash(job);
     job_end_wait(job);
     r->waited_ns = job->waited_ns;
-    r->duration_ns = clock_monotonic_ns() - job->started - job->waited_ns;
+    r->duration_ns = time_run(job);
     file_result_settle(r);
+    if (r->status != FILE_PASSED) {
+        r->stdout_tail = captured_text(&job->out);
+        r->stderr_tail = captured_text(&job->err);
+    }
     announce_completed(job);
     pool_give_back(&d->pool, job->held);
     for (struct job **at = &d->jobs; *at; at = &(*at)->next) {
@@ -187,13 +179,12 @@ static void on_worker_exit(struct source *s, pid_t pid, int status, void *arg)
 static void on_kill_timer(struct source *s, void *arg)
 {
     struct job *job = arg;
-    int64_t due = job->started + job->waited_ns + job->d->settings->timeout_ns + KILL_GRACE_NS;
+    int64_t left = job->d->settings->timeout_ns + KILL_GRACE_NS - time_run(job);
     bool waits = job->waiting || job->waits_for_build;
-    if (waits || due > clock_monotonic_ns()) {
-        source_set_deadline(s, waits ? deadline_after(KILL_GRACE_NS) : due);
+    if (waits || left > 0) {
+        source_set_deadline(s, deadline_after(waits ? KILL_GRACE_NS : left));
         return;
     }
-    job->result->status = FILE_TIMED_OUT;
     job_kill(job, SIGKILL);
 }
 
@@ -217,8 +208,10 @@ static void take_event(struct job *job, const struct event *ev)
         file_result_take(job->result, ev);
     else
         announce_forward(job, ev);
-    if (event_is(ev, "fixture_build_waiting"))
+    if (event_is(ev, "fixture_build_waiting")) {
+        announce_build_lock(job);
         lend_wait_for_build(job, ev);
+    }
 }
 
 static void on_link(struct source *s, uint32_t events, void *arg)
@@ -226,9 +219,13 @@ static void on_link(struct source *s, uint32_t events, void *arg)
     struct job *job = arg;
     (void)events;
     uint8_t *to = buf_reserve(&job->input, 65536);
-    ssize_t got = to ? recv(job->link_fd, to, 65536, MSG_DONTWAIT) : 0;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    int passed = -1;
+    size_t count = 0;
+    ssize_t got = to ? fds_recv(job->link_fd, to, 65536, &passed, 1, &count) : 0;
+    if (count) {
+        close_fd(&job->console_fd);
+        job->console_fd = passed;
+    }
     if (got > 0)
         buf_commit(&job->input, (size_t)got);
     struct event ev;
@@ -250,10 +247,9 @@ static void on_link(struct source *s, uint32_t events, void *arg)
 
 /* ------------------------------------------------------------------------------------------------- starting */
 
-/* In the child: leads its group; has the terminal's or CI's 1, the pipe as 2, the link, and the connection to the
- * uplink broker if there is one. */
+/* In the child: leads its group; has pipes as 1 and 2, the link, and the connection to the uplink broker if there is one. */
 static void __attribute__((noreturn))
-exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_fd, int uplink_fd)
+exec_worker(const struct dispatcher_settings *settings, int link_fd, int stdout_fd, int stderr_fd, int uplink_fd)
 {
     char number[16];
     const int kept[] = {link_fd, uplink_fd};
@@ -262,9 +258,8 @@ exec_worker(const struct dispatcher_settings *settings, int link_fd, int stderr_
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
         dup2(null_fd, STDIN_FILENO);
+    dup2(stdout_fd, STDOUT_FILENO);
     dup2(stderr_fd, STDERR_FILENO);
-    if (settings->stdout_to_stderr)
-        dup2(stderr_fd, STDOUT_FILENO);
     process_keep_fds(kept, count);
     for (size_t i = 0; i < count; i++)
         fd_set_cloexec(kept[i], false);
@@ -310,40 +305,44 @@ static void watch_job(struct job *job)
     const struct dispatcher_settings *settings = job->d->settings;
     struct loop *loop = settings->loop;
     job->link_source = loop_add_fd(loop, job->link_fd, EPOLLIN, on_link, job);
-    job->stderr_source = loop_add_fd(loop, job->stderr_fd, EPOLLIN, on_stderr, job);
     job->child_source = loop_add_child(loop, job->pid, on_worker_exit, job);
     if (settings->timeout_ns)
         job->kill_timer =
             loop_add_timer(loop, deadline_after(settings->timeout_ns + KILL_GRACE_NS), on_kill_timer, job);
 }
 
+/* Starts the process and gives the job its ends of everything. */
+static int launch(struct job *job, int *ret_uplink, struct err *e)
+{
+    const struct dispatcher_settings *settings = job->d->settings;
+    int link[2] = {-1, -1};
+    _cleanup_close_ int stdout_fd = captured_open(&job->out, STDOUT_FILENO, settings);
+    _cleanup_close_ int stderr_fd = captured_open(&job->err, STDERR_FILENO, settings);
+    if (stdout_fd < 0 || stderr_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0)
+        return err_errno(e, "start a worker");
+    job->link_fd = link[0];
+    *ret_uplink = settings->broker < 0 ? -1 : uplink_broker_connect(settings->broker, NULL);
+    job->pid = process_fork();
+    if (!job->pid)
+        exec_worker(settings, link[1], stdout_fd, stderr_fd, *ret_uplink);
+    close(link[1]);
+    if (job->pid < 0)
+        return err_errno(e, "start a worker");
+    setpgid(job->pid, job->pid);
+    return 0;
+}
+
 int job_start(struct dispatcher *d, struct work *work, struct amount held, struct err *e)
 {
-    int link[2] = {-1, -1}, error_pipe[2] = {-1, -1};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) < 0 || pipe2(error_pipe, O_CLOEXEC) < 0) {
-        close_fd(&link[0]);
-        close_fd(&link[1]);
-        return err_errno(e, "start a worker");
-    }
-    _cleanup_close_ int uplink = d->settings->broker < 0 ? -1 : uplink_broker_connect(d->settings->broker, NULL);
-    pid_t pid = process_fork();
-    if (!pid)
-        exec_worker(d->settings, link[1], error_pipe[1], uplink);
-    close(link[1]);
-    close(error_pipe[1]);
-    if (pid < 0) {
-        close(link[0]);
-        close(error_pipe[0]);
-        return err_errno(e, "start a worker");
-    }
-    setpgid(pid, pid);
+    _cleanup_close_ int uplink = -1;
     struct job *job = xnew0(struct job);
-    *job = (struct job){.next = d->jobs, .d = d, .work = work, .worker = free_place(d), .pid = pid};
-    job->link_fd = link[0];
-    job->stderr_fd = error_pipe[0];
-    fd_set_nonblock(job->stderr_fd, true);
+    *job = (struct job){.d = d, .worker = free_place(d), .link_fd = -1, .console_fd = -1, .out = CAPTURED_INIT, .err = CAPTURED_INIT};
+    if (launch(job, &uplink, e) < 0) {
+        free_job(job);
+        return -1;
+    }
+    job->work = work;
     job->input = BUF_INIT(2 * EVENT_FRAME_MAX);
-    job->stderr_tail = BUF_INIT(STDERR_KEPT);
     job->result = file_result_new(work->file->label);
     job->result->source = xstrdup(work->file->path);
     job->result->repeat = work->file->repeat;
@@ -352,6 +351,7 @@ int job_start(struct dispatcher *d, struct work *work, struct amount held, struc
         job->reserved = work->file->claim;
     job->started = clock_monotonic_ns();
     watch_job(job);
+    job->next = d->jobs;
     d->jobs = job;
     d->running++;
     d->started++;

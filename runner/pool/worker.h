@@ -28,7 +28,7 @@ struct worker_settings {
     const struct environment *environment;
     const char *filter_json; /* the value of WORKER_FILTER_VARIABLE */
     int64_t timeout_ns;      /* per file; 0: none */
-    bool no_build, quiet_stdout, show_progress;
+    bool no_build, show_progress;
     const char *fixture;     /* not a test file: this fixture is to be built, the job's path is its file */
     bool build_again;        /* … even when it is cached */
 };

@@ -1,5 +1,6 @@
-/* One page: totals, a timeline (places for workers from top to bottom, time from left to right, VMs below their file,
- * memory in use at the bottom), then every file and test. */
+/* One page: totals, the timeline, then every file and test; bars and files lead to each other. */
+#include "report/html.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -8,121 +9,40 @@
 #include "base/strv.h"
 #include "events/payload.h"
 #include "report/page.h"
-#include "report/report.h"
 
-#define WIDTH      1000.0
-#define LANE       26.0
-#define POOL       40.0
-#define VM_HEIGHT  4.0
-#define LABELS_MIN 60.0 /* a bar at least that wide carries its name */
+/* ------------------------------------------------------------------------------------------------- whose what is */
 
-/* ------------------------------------------------------------------------------------------------- timeline */
+static const struct run_record *compared; /* by by_path */
 
-struct timeline {
-    struct buf *out;
-    const struct run_record *run;
-    int64_t from, to;
-    unsigned lanes;
-};
-
-static double x_of(const struct timeline *t, int64_t ts)
+static int by_path(const void *a, const void *b)
 {
-    return WIDTH * (double)(ts - t->from) / (double)(t->to - t->from);
+    return strcmp(compared->files[*(const size_t *)a]->path, compared->files[*(const size_t *)b]->path);
 }
 
-static void add_grid(const struct timeline *t, double height)
+static int path_against(const void *path, const void *index)
 {
-    static const double steps[] = {0.1, 0.5, 1, 5, 10, 30, 60, 300, 600, 1800, 3600, 7200, 36000};
-    double seconds = (double)(t->to - t->from) / 1e9, step = steps[ARRAY_SIZE(steps) - 1];
-    for (size_t i = ARRAY_SIZE(steps); i-- > 0;)
-        if (seconds / steps[i] <= 10)
-            step = steps[i];
-    for (double at = 0; at <= seconds; at += step) {
-        double x = WIDTH * at / seconds;
-        buf_printf(t->out, "<line class=grid x1=%.1f x2=%.1f y1=0 y2=%.0f /><text x=%.1f y=%.0f>%g s</text>\n", x, x,
-                   height, x + 2, height - 2, at);
-    }
+    return strcmp(path, compared->files[*(const size_t *)index]->path);
 }
 
-static void add_file_bar(const struct timeline *t, size_t index)
+static size_t find_file(const size_t *sorted, size_t count, const char *path)
 {
-    const struct file_result *r = t->run->files[index];
-    double x = x_of(t, r->started), width = x_of(t, r->ended) - x, y = LANE * r->worker + 2;
-    buf_printf(t->out, "<a href=\"#f%zu\"><rect class=%s x=%.1f y=%.0f width=%.1f height=%.0f rx=2><title>", index,
-               file_status_name(r->status), x, y, width < 1 ? 1 : width, LANE - VM_HEIGHT - 6);
-    xml_append(t->out, r->path);
-    buf_printf(t->out, ": %s, %.2f s</title></rect>", file_status_name(r->status), (double)r->duration_ns / 1e9);
-    if (width >= LABELS_MIN) {
-        const char *name = strrchr(r->path, '/');
-        _cleanup_free_ char *label = xstrndup(name ? name + 1 : r->path, (size_t)(width / 6));
-        buf_printf(t->out, "<text x=%.1f y=%.0f>", x + 4, y + 12);
-        xml_append(t->out, label);
-        buf_append_str(t->out, "</text>");
-    }
-    buf_append_str(t->out, "</a>\n");
+    const size_t *found = bsearch(path, sorted, count, sizeof(*sorted), path_against);
+    return found ? *found : SIZE_MAX;
 }
 
-static const struct file_result *file_at(const struct run_record *run, const struct vm_span *vm)
+static void page_link(struct html_page *page)
 {
+    const struct run_record *run = compared = page->run;
+    _cleanup_free_ size_t *sorted = xnewa(size_t, run->file_count + 1);
     for (size_t i = 0; i < run->file_count; i++)
-        if (!strcmp(run->files[i]->path, vm->file))
-            return run->files[i];
-    return NULL;
-}
-
-static void add_vm_bar(const struct timeline *t, const struct vm_span *vm)
-{
-    const struct file_result *r = file_at(t->run, vm);
-    if (!r)
-        return;
-    double x = x_of(t, vm->spawned), width = x_of(t, vm->ended ? vm->ended : r->ended) - x;
-    buf_printf(t->out, "<rect class=vm x=%.1f y=%.0f width=%.1f height=%.0f><title>vm ", x,
-               LANE * (r->worker + 1) - VM_HEIGHT - 2, width < 1 ? 1 : width, VM_HEIGHT);
-    xml_append(t->out, vm->name);
-    buf_printf(t->out, " (%" PRId64 " MiB, ", vm->memory_bytes >> 20);
-    xml_append(t->out, vm->profile);
-    buf_append_str(t->out, ")</title></rect>\n");
-}
-
-static void add_memory(const struct timeline *t, double bottom)
-{
-    const struct run_record *run = t->run;
-    if (!run->pool_count)
-        return;
-    buf_printf(t->out, "<polygon class=memory points=\"%.1f,%.1f", x_of(t, run->pool[0].ts), bottom);
-    for (size_t i = 0; i < run->pool_count; i++) {
-        const struct pool_sample *s = &run->pool[i];
-        double total = (double)(s->memory_used + s->memory_available), used = (double)s->memory_used;
-        buf_printf(t->out, " %.1f,%.1f", x_of(t, s->ts), bottom - (total > 0 ? POOL * used / total : 0));
-    }
-    buf_printf(t->out, " %.1f,%.1f\"><title>memory of the pool in use</title></polygon>\n",
-               x_of(t, run->pool[run->pool_count - 1].ts), bottom);
-}
-
-static void add_timeline(struct buf *out, const struct run_record *run)
-{
-    struct timeline t = {.out = out, .run = run, .from = INT64_MAX, .to = 0, .lanes = 1};
-    for (size_t i = 0; i < run->file_count; i++) {
-        const struct file_result *r = run->files[i];
-        t.from = r->started && r->started < t.from ? r->started : t.from;
-        t.to = r->ended > t.to ? r->ended : t.to;
-        t.lanes = r->worker >= t.lanes ? r->worker + 1 : t.lanes;
-    }
-    for (size_t i = 0; i < run->pool_count; i++)
-        t.to = run->pool[i].ts > t.to ? run->pool[i].ts : t.to;
-    if (t.to <= t.from)
-        return;
-    double height = LANE * t.lanes + POOL + 14;
-    buf_printf(out, "<svg id=timeline viewBox=\"0 0 %.0f %.0f\" role=img aria-label=\"timeline of the run\">\n", WIDTH,
-               height);
-    add_grid(&t, height);
-    add_memory(&t, height - 14);
-    for (size_t i = 0; i < run->file_count; i++)
-        if (run->files[i]->started)
-            add_file_bar(&t, i);
+        sorted[i] = i;
+    qsort(sorted, run->file_count, sizeof(*sorted), by_path);
+    page->vm_files = xnewa(size_t, run->vm_count + 1);
+    page->span_files = xnewa(size_t, run->span_count + 1);
     for (size_t i = 0; i < run->vm_count; i++)
-        add_vm_bar(&t, &run->vms[i]);
-    buf_append_str(out, "</svg>\n");
+        page->vm_files[i] = find_file(sorted, run->file_count, run->vms[i].file);
+    for (size_t i = 0; i < run->span_count; i++)
+        page->span_files[i] = find_file(sorted, run->file_count, run->spans[i].file);
 }
 
 /* ------------------------------------------------------------------------------------------------- files */
@@ -173,8 +93,38 @@ static void add_test(struct buf *out, const struct test_result *t)
     buf_append_str(out, "</details>\n");
 }
 
-static void add_file(struct buf *out, const struct file_result *r, size_t index)
+/* What is drawn of a file, with links to the bars. */
+static void add_drawn(const struct html_page *page, size_t index)
 {
+    struct buf *out = page->out;
+    const struct run_record *run = page->run;
+    const struct file_result *r = run->files[index];
+    if (r->started)
+        buf_printf(out, "<div class=place><a href=\"#b%zu\">timeline</a>, worker %u", index, r->worker);
+    for (size_t i = 0; r->started && i < run->vm_count; i++) {
+        if (page->vm_files[i] != index)
+            continue;
+        const struct vm_span *vm = &run->vms[i];
+        buf_printf(out, " · <a href=\"#v%zu\">vm ", i);
+        xml_append(out, vm->name);
+        buf_printf(out, "</a> %.1f s", (double)((vm->ended ? vm->ended : r->ended) - vm->spawned) / 1e9);
+    }
+    for (size_t i = 0; r->started && i < run->span_count; i++) {
+        if (page->span_files[i] != index)
+            continue;
+        const struct run_span *span = &run->spans[i];
+        buf_printf(out, " · <a href=\"#s%zu\">", i);
+        html_span_title(out, span);
+        buf_printf(out, "</a> %.1f s", (double)((span->ended ? span->ended : r->ended) - span->started) / 1e9);
+    }
+    if (r->started)
+        buf_append_str(out, "</div>\n");
+}
+
+static void add_file(const struct html_page *page, size_t index)
+{
+    struct buf *out = page->out;
+    const struct file_result *r = page->run->files[index];
     const char *status = file_status_name(r->status), *problem = file_problem(r);
     buf_printf(out, "<details class=file id=f%zu data-status=%s%s data-name=\"", index,
                r->status == FILE_PASSED ? "passed" : "failed", problem ? " data-problem=1" : "");
@@ -183,7 +133,9 @@ static void add_file(struct buf *out, const struct file_result *r, size_t index)
     add_heading(out, status, r->path, r->duration_ns);
     if (r->attempt > 1)
         buf_printf(out, "<div class=place>attempt %u</div>\n", r->attempt);
+    add_drawn(page, index);
     add_pre(out, NULL, "message", problem);
+    add_pre(out, "standard output", "note", r->stdout_tail);
     add_pre(out, "standard error", "note", r->stderr_tail);
     for (size_t i = 0; i < r->test_count; i++)
         add_test(out, &r->tests[i]);
@@ -214,13 +166,17 @@ static void add_totals(struct buf *out, const struct run_record *run)
 void html_report(struct buf *out, const struct run_record *run)
 {
     static const char *const kinds[] = {"failed", "flaky", "passed", "skipped", NULL};
+    struct html_page page = {.out = out, .run = run};
+    page_link(&page);
     page_begin(out, "provium");
     add_totals(out, run);
-    add_timeline(out, run);
+    html_timeline(&page);
     page_tools(out, "filter by file or test", kinds);
     for (int bad = 1; bad >= 0; bad--)
         for (size_t i = 0; i < run->file_count; i++)
             if ((run->files[i]->status != FILE_PASSED) == bad)
-                add_file(out, run->files[i], i);
+                add_file(&page, i);
     page_end(out);
+    free(page.vm_files);
+    free(page.span_files);
 }

@@ -80,7 +80,7 @@ void text_report_file(const struct text_report *t, const struct file_result *r)
         put_block(t, "    ", r->detail);
     for (size_t i = 0; i < r->test_count; i++)
         put_test(t, &r->tests[i]);
-    if (r->stderr_tail && *r->stderr_tail)
+    if (r->status == FILE_CRASHED && r->stderr_tail)
         put_block(t, "    stderr: ", r->stderr_tail);
     fflush(t->out);
 }

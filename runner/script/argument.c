@@ -69,6 +69,14 @@ int raise_err(lua_State *L, struct err *e)
     return lua_error(L);
 }
 
+void register_closable(lua_State *L, const char *name, lua_CFunction end)
+{
+    const luaL_Reg meta[] = {{"__gc", end}, {"__close", end}, {NULL, NULL}};
+    luaL_newmetatable(L, name);
+    luaL_setfuncs(L, meta, 0);
+    lua_pop(L, 1);
+}
+
 static bool is_accepted(const char *key, const char *const *accepted)
 {
     for (; *accepted; accepted++)

@@ -24,6 +24,9 @@ void push_whole_message(lua_State *L, int index, int level);
 int raise_format(lua_State *L, const char *format, ...);
 int raise_err(lua_State *L, struct err *e);
 
+/* Makes the metatable of userdata that end by `end`, at the latest when they are collected. */
+void register_closable(lua_State *L, const char *name, lua_CFunction end);
+
 /* Raises when the table at `index` has a key not in the NULL-terminated `accepted`, or is no table. nil is fine. */
 void check_options(lua_State *L, int index, const char *call, const char *const *accepted);
 

@@ -85,13 +85,53 @@ static bool is_sequence(lua_State *L, int index, uint32_t pairs)
     return pairs > 0;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    const struct text_key *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
+    return order ? order : x->size < y->size ? -1 : x->size > y->size;
+}
+
+const struct text_key *convert_push_keys(lua_State *L, int index, const char *path, uint32_t *ret_count)
+{
+    uint32_t n = 0;
+    lua_newtable(L); /* of the keys by their text, which it keeps alive */
+    int originals = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING && lua_type(L, -2) != LUA_TNUMBER)
+            luaL_error(L, "%s: a key is a %s", path, luaL_typename(L, -2));
+        lua_pushvalue(L, -2);
+        lua_tostring(L, -1);
+        lua_pushvalue(L, -3);
+        lua_rawset(L, originals);
+    }
+    *ret_count = count_pairs(L, originals);
+    struct text_key *keys = lua_newuserdatauv(L, (*ret_count + 1) * sizeof(*keys), 1);
+    for (lua_pushnil(L); lua_next(L, originals); lua_pop(L, 1), n++)
+        keys[n].text = lua_tolstring(L, -2, &keys[n].size);
+    lua_pushvalue(L, originals);
+    lua_setiuservalue(L, -2, 1);
+    lua_remove(L, originals);
+    qsort(keys, n, sizeof(*keys), by_text);
+    return keys;
+}
+
+void convert_push_value(lua_State *L, int index, int keys, const struct text_key *key)
+{
+    lua_getiuservalue(L, keys, 1);
+    lua_pushlstring(L, key->text, key->size);
+    lua_rawget(L, -2);
+    lua_rawget(L, index);
+    lua_remove(L, -2);
+}
+
 static void pack_table(struct conversion *c, int index, const char *path, int level)
 {
     lua_State *L = c->L;
     char inner[512];
     if (level > CONVERT_LEVELS)
         luaL_error(L, "%s: more than %d levels, or a cycle", path, CONVERT_LEVELS);
-    luaL_checkstack(L, 8, path);
+    luaL_checkstack(L, 12, path);
     uint32_t pairs = count_pairs(L, index);
     if (is_sequence(L, index, pairs)) {
         pack_array(c->p, pairs);
@@ -103,18 +143,17 @@ static void pack_table(struct conversion *c, int index, const char *path, int le
         }
         return;
     }
+    const struct text_key *keys = convert_push_keys(L, index, path, &pairs);
+    int anchor = lua_gettop(L);
     pack_map(c->p, pairs);
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        if (lua_type(L, -2) != LUA_TSTRING && lua_type(L, -2) != LUA_TNUMBER)
-            luaL_error(L, "%s: a key is a %s", path, luaL_typename(L, -2));
-        size_t n;
-        lua_pushvalue(L, -2);
-        const char *key = lua_tolstring(L, -1, &n);
-        snprintf(inner, sizeof(inner), "%s.%s", path, key);
-        pack_text(c, key, n);
-        lua_pop(L, 1);
+    for (uint32_t i = 0; i < pairs; i++) {
+        snprintf(inner, sizeof(inner), "%s.%s", path, keys[i].text);
+        pack_text(c, keys[i].text, keys[i].size);
+        convert_push_value(L, index, anchor, &keys[i]);
         pack(c, lua_gettop(L), inner, level);
+        lua_pop(L, 1);
     }
+    lua_pop(L, 1);
 }
 
 static void pack(struct conversion *c, int index, const char *path, int level)

@@ -79,7 +79,18 @@ static void add_frame(lua_State *L, luaL_Buffer *b, lua_Debug *ar)
     luaL_addvalue(b);
 }
 
-/* core.traceback(level, thread?) → text: at most TRACEBACK_FRAMES frames, none of the framework, none of C at its edges */
+/* Is the frame the framework's, or of C at its edges: called by it, or by nobody who has a name? */
+static bool is_inner_frame(lua_State *of, int level, const lua_Debug *ar)
+{
+    lua_Debug caller;
+    if (*ar->what != 'C')
+        return is_framework(ar);
+    if (!*ar->namewhat || !strcmp(ar->name, "xpcall"))
+        return true;
+    return lua_getstack(of, level + 1, &caller) && lua_getinfo(of, "S", &caller) && is_framework(&caller);
+}
+
+/* core.traceback(level, thread?) → text: at most TRACEBACK_FRAMES frames, none of the framework */
 static int core_traceback(lua_State *L)
 {
     lua_Debug ar;
@@ -90,7 +101,7 @@ static int core_traceback(lua_State *L)
     luaL_buffinit(L, &b);
     for (; lua_getstack(of, level, &ar); level++) {
         lua_getinfo(of, "Sln", &ar);
-        if (is_framework(&ar) || (*ar.what == 'C' && (!*ar.namewhat || !strcmp(ar.name, "xpcall"))))
+        if (is_inner_frame(of, level, &ar))
             continue;
         if (frames++ == TRACEBACK_FRAMES) {
             luaL_addstring(&b, "\n    ...");
@@ -159,15 +170,16 @@ static int core_emit(lua_State *L)
 {
     struct script *s = script_of(L);
     const char *kind = luaL_checkstring(L, 1);
-    uint32_t pairs = 0;
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1))
-        pairs++;
+    uint32_t pairs;
+    const struct text_key *keys = convert_push_keys(L, 2, kind, &pairs);
+    int anchor = lua_gettop(L);
     struct buf *payload = push_buf(L, 16 << 20);
     struct packer p = {.to = payload};
     pack_map(&p, pairs);
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *key = lua_tostring(L, -2);
+    for (uint32_t i = 0; i < pairs; i++, lua_pop(L, 1)) {
+        const char *key = keys[i].text;
         pack_str(&p, key);
+        convert_push_value(L, 2, anchor, &keys[i]);
         if (!strcmp(key, "meta"))
             convert_pack(L, -1, CONVERT_BYTES, key, &p);
         else if (is_empty_table(L, -1))
@@ -194,6 +206,13 @@ static int core_deadline_set(lua_State *L)
 static int core_deadline_clear(lua_State *L)
 {
     deadline_stop_test(L, &script_of(L)->deadline);
+    return 0;
+}
+
+/* core.deadline_check(call, where): raises if a deadline has passed and nobody was told yet */
+static int core_deadline_check(lua_State *L)
+{
+    deadline_check(L, &script_of(L)->deadline, luaL_checkstring(L, 1), luaL_checkstring(L, 2));
     return 0;
 }
 
@@ -349,6 +368,7 @@ void core_open(lua_State *L)
         {"emit", core_emit},
         {"deadline_set", core_deadline_set},
         {"deadline_clear", core_deadline_clear},
+        {"deadline_check", core_deadline_check},
         {"deadline_passed", core_deadline_passed},
         {"deadline_message", core_deadline_message},
         {"file_over", core_file_over},

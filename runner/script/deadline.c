@@ -313,6 +313,12 @@ void deadline_leave(lua_State *L, struct deadline *d, bool failed)
         raise_over(L, d, call, d->where);
 }
 
+void deadline_check(lua_State *L, struct deadline *d, const char *call, const char *where)
+{
+    if (!d->expired && deadline_is_over(d))
+        raise_over(L, d, call, where);
+}
+
 static void hook(lua_State *L, lua_Debug *ar)
 {
     struct deadline *d = &script_of(L)->deadline;

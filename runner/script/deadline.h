@@ -55,6 +55,8 @@ void deadline_catch(int signal_number);
 /* Behind an interrupt that has ended one call: the next one may run. */
 void deadline_rearm(lua_State *L, struct deadline *d);
 
+/* Raises if a deadline has passed and no call has raised that yet. */
+void deadline_check(lua_State *L, struct deadline *d, const char *call, const char *where);
 /* Has one passed? */
 bool deadline_is_over(const struct deadline *d);
 /* A blocking call begins: names it (`vm "a": run "x"`). Raises when a deadline is over already. Returns the

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -23,9 +24,9 @@ const char *fixture_use_name(const struct fixture_use *f)
     return f->key.source.name;
 }
 
-static void warn(const struct fixture_use *f, const char *what, const struct err *e)
+static void warn(const struct fixture_use *f, const char *what, const char *why)
 {
-    fprintf(stderr, "provium: fixture `%s` (key %s): %s: %s\n", fixture_use_name(f), f->key.hex, what, err_message(e));
+    fprintf(stderr, "provium: fixture `%s` (key %s): %s: %s\n", fixture_use_name(f), f->key.hex, what, why);
 }
 
 /* The file that the user has asked for. */
@@ -39,28 +40,28 @@ static const char *test_file(const struct script *s)
 /* ------------------------------------------------------------------------------------------------- the hot form */
 
 struct unpacking {
-    enum fixture_kind kind;
+    const struct store_id *id;
     const char *from, *to;
 };
 
 static int unpack(void *arg, struct err *e)
 {
     const struct unpacking *u = arg;
-    return fixture_unpack(u->kind, u->from, u->to, e);
+    return fixture_unpack(u->id->directory, u->id->kind, u->from, u->to, e);
 }
 
 /* Unpacks the entry to `to` and looks at the result. */
 static int unpack_to(struct script *s, const struct fixture_use *f, const char *to, const char *index_hash, struct err *e)
 {
     _cleanup_free_ char *entry = store_path(&f->id, STORE_ENTRY);
-    struct unpacking u = {f->id.kind, entry, to};
+    struct unpacking u = {&f->id, entry, to};
     return aside_call(s->loop, s->deadline.file, unpack, &u, e) < 0 ? -1 : fixture_check(f->id.kind, to, index_hash, e);
 }
 
 static int make_hot(struct script *s, struct fixture_use *f, const char *index_hash, struct err *e)
 {
     struct staging staging = STAGING_INIT;
-    if (staging_new(f->id.directory, &staging, e) < 0)
+    if (staging_new(f->id.directory, STORE_STAGING, &staging, e) < 0)
         return -1;
     _cleanup_free_ char *hot = path_join(staging.path, "hot");
     _cleanup_free_ char *vm = path_join(hot, "vm.snap");
@@ -100,7 +101,7 @@ static int ready(struct script *s, struct fixture_use *f, struct err *e)
     if (is_hot(f, &meta, &problem))
         return 0;
     if (problem.message) {
-        warn(f, "its hot form is made again", &problem);
+        warn(f, "its hot form is made again", err_message(&problem));
         store_remove(&f->id, STORE_HOT);
         err_clear(&problem);
     }
@@ -109,7 +110,7 @@ static int ready(struct script *s, struct fixture_use *f, struct err *e)
         return 0;
     if (problem.code != ENOSPC && problem.code != EDQUOT)
         return err_move(e, &problem);
-    warn(f, "no hot form", &problem);
+    warn(f, "no hot form", err_message(&problem));
     free(f->snapshot);
     f->snapshot = NULL;
     return make_private(s, f, meta.index_hash, e);
@@ -143,29 +144,62 @@ static bool find_quickly(struct fixture_use *f)
     return may_read && store_has(&f->id, STORE_ENTRY) && is_hot(f, &meta, NULL);
 }
 
+static ino_t entry_inode(const struct fixture_use *f)
+{
+    struct stat st;
+    _cleanup_free_ char *path = store_path(&f->id, STORE_ENTRY);
+    return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static void evict(const struct fixture_use *f, const char *why)
+{
+    warn(f, "the cached entry cannot be used and is built again", why);
+    store_remove(&f->id, STORE_HOT);
+    store_remove(&f->id, STORE_ENTRY);
+    store_remove(&f->id, STORE_META);
+}
+
+/* Another process may have found the same meanwhile, and built it. */
+int fixture_use_evict(struct script *s, struct fixture_use *f, const char *why, struct err *e)
+{
+    store_unlock(&f->lock);
+    deadline_suspend(&s->deadline);
+    int result = store_lock_wait(&f->id, true, s->loop, DEADLINE_NONE, &f->lock, e);
+    deadline_resume(&s->deadline, -1);
+    if (!result && entry_inode(f) == f->entry)
+        evict(f, why);
+    store_unlock(&f->lock);
+    return result;
+}
+
+/* Is it the entry that is wrong, and not the place where it is needed? */
+static bool is_damage(int code)
+{
+    return code == EBADMSG || code == EPROTO || code == EINVAL || code == ENOENT || code == EIO;
+}
+
 int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, struct err *e)
 {
     _cleanup_err_ struct err problem = ERR_INIT;
     f->hot = true;
     *ret_there = true;
+    f->entry = entry_inode(f);
     if (find_quickly(f))
         return 0;
     if (store_lock(&f->id, true, &f->lock, e) < 0 || (!f->lock.held && wait_for_lock(s, f, e) < 0))
         return -1;
     store_lock_sign(&f->lock, test_file(s));
-    *ret_there = store_has(&f->id, STORE_ENTRY);
+    f->entry = entry_inode(f);
+    *ret_there = f->entry != 0;
     if (!*ret_there)
         return 0;
     if (ready(s, f, &problem) == 0) {
         store_lock_share(&f->lock);
         return 0;
     }
-    if (problem.code == ECANCELED || problem.code == ETIMEDOUT)
+    if (!is_damage(problem.code))
         return err_move(e, &problem);
-    warn(f, "the cached entry is damaged and is built again", &problem);
-    store_remove(&f->id, STORE_HOT);
-    store_remove(&f->id, STORE_ENTRY);
-    store_remove(&f->id, STORE_META);
+    evict(f, err_message(&problem));
     *ret_there = false;
     return 0;
 }
@@ -266,11 +300,28 @@ static int snapshot_binding(lua_State *L)
     return 1;
 }
 
+/* core.fixture_refuse(f, why) → is it worth another try?: the entry was found and cannot be restored here */
+static int refuse_binding(lua_State *L)
+{
+    struct err e = ERR_INIT;
+    struct fixture_use *f = check_use(L);
+    const char *why = luaL_checkstring(L, 2);
+    bool first = !f->built && !f->refused;
+    f->refused = true;
+    if (first && fixture_use_evict(script_of(L), f, why, &e) < 0)
+        return raise_err(L, &e);
+    lua_pushboolean(L, first);
+    return 1;
+}
+
 /* core.fixture_restored(f, ns): it took that long */
 static int restored_binding(lua_State *L)
 {
+    struct script *s = script_of(L);
     struct fixture_use *f = check_use(L);
     store_touch(&f->id);
+    if (s->covers)
+        base_sources_add(&s->bases, &f->id, f->snapshot);
     if (f->built)
         return 0;
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
@@ -278,15 +329,18 @@ static int restored_binding(lua_State *L)
     payload_add_text(&p, "key", f->key.hex);
     payload_add_int(&p, "restore_ns", lua_tointeger(L, 2));
     payload_add_bool(&p, "hot", f->hot);
-    pool_client_emit_payload(script_of(L)->pool, "fixture_cache_hit", &p);
+    pool_client_emit_payload(s->pool, "fixture_cache_hit", &p);
     return 0;
 }
 
-/* core.restore_source("fixture" | "snapshot"): what vm_spawned will say */
+/* core.restore_source("fixture" | "snapshot") → was the last restore refused?: what vm_spawned will say */
 static int source_binding(lua_State *L)
 {
-    script_of(L)->from_fixture = !strcmp(luaL_checkstring(L, 1), "fixture");
-    return 0;
+    struct script *s = script_of(L);
+    s->from_fixture = !strcmp(luaL_checkstring(L, 1), "fixture");
+    lua_pushboolean(L, s->restore_refused);
+    s->restore_refused = false;
+    return 1;
 }
 
 void fixture_open(lua_State *L)
@@ -294,14 +348,10 @@ void fixture_open(lua_State *L)
     static const luaL_Reg functions[] = {
         {"fixture_new", new_binding},           {"fixture_find", find_binding},
         {"fixture_build", build_binding},       {"fixture_snapshot", snapshot_binding},
-        {"fixture_restored", restored_binding}, {"restore_source", source_binding},
-        {"note_use", fixture_note_binding},     {NULL, NULL},
+        {"fixture_refuse", refuse_binding},     {"fixture_restored", restored_binding},
+        {"restore_source", source_binding},     {"note_use", fixture_note_binding},
+        {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
-    luaL_newmetatable(L, "fixture use");
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__gc");
-    lua_pushcfunction(L, collect);
-    lua_setfield(L, -2, "__close");
-    lua_pop(L, 1);
+    register_closable(L, "fixture use", collect);
 }

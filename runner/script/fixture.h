@@ -14,12 +14,16 @@ struct fixture_use {
     bool hot;               /* nothing had to be unpacked */
     bool built;             /* by this call */
     bool any_kind;          /* the fixture decides */
+    bool refused;           /* what was there could not be restored */
     char *snapshot;         /* what to restore */
+    ino_t entry;            /* the entry's file, when it was found */
 };
 
 const char *fixture_use_name(const struct fixture_use *f);
 /* Finds the entry and makes its hot form ready. *ret_there false: there is none, and this process is the one to make it. */
 int fixture_use_find(struct script *s, struct fixture_use *f, bool *ret_there, struct err *e);
+/* Removes the entry that was found, which cannot be restored, says why, and gives up the lock. */
+int fixture_use_evict(struct script *s, struct fixture_use *f, const char *why, struct err *e);
 /* Runs the fixture's file and installs what it returns. */
 int fixture_use_build(struct script *s, struct fixture_use *f, struct err *e);
 

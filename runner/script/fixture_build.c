@@ -38,7 +38,8 @@ static void emit_done(struct script *s, const struct fixture_use *f, int64_t dur
 /* ------------------------------------------------------------------------------------------------- installing */
 
 struct packing {
-    enum fixture_kind kind;
+    const struct store_id *id;
+    const struct base_sources *bases;
     const char *raw, *entry;
     const char *hot;  /* takes the snapshot, or gets a copy when that is not in the staging directory */
     bool owned;       /* it is */
@@ -48,10 +49,10 @@ struct packing {
 static int pack(void *arg, struct err *e)
 {
     const struct packing *p = arg;
-    if (fixture_pack(p->kind, p->raw, p->entry, e) < 0)
+    if (fixture_pack(p->id->kind, p->raw, p->entry, p->bases, e) < 0)
         return -1;
     if (!p->owned)
-        return fixture_unpack(p->kind, p->entry, p->hot, e);
+        return fixture_unpack(p->id->directory, p->id->kind, p->entry, p->hot, e);
     return rename(p->raw, p->hot) < 0 ? err_errno(e, "rename `%s`", p->raw) : fixture_sync(p->hot, e);
 }
 
@@ -70,6 +71,16 @@ static uint64_t packed_size(const char *path)
     return total;
 }
 
+/* What belongs to an entry of before goes first: at no time is there a mixture. */
+static int put_in_place(const struct store_id *id, const char *entry, const char *hot, const char *meta, struct err *e)
+{
+    store_remove(id, STORE_META);
+    store_remove(id, STORE_HOT);
+    if (store_install(id, STORE_ENTRY, entry, e) < 0 || store_install(id, STORE_HOT, hot, e) < 0)
+        return -1;
+    return store_install(id, STORE_META, meta, e);
+}
+
 static int install(struct script *s, struct fixture_use *f, const struct staging *staging, const char *raw,
                    uint64_t *ret_bytes, struct err *e)
 {
@@ -77,16 +88,17 @@ static int install(struct script *s, struct fixture_use *f, const struct staging
     bool vm = f->id.kind == FIXTURE_VM;
     _cleanup_free_ char *entry = path_join(staging->path, "entry"), *hot = path_join(staging->path, "hot");
     _cleanup_free_ char *snapshot = vm ? path_join(hot, "vm.snap") : xstrdup(hot);
-    struct packing p = {f->id.kind, raw, entry, snapshot, str_starts_with(raw, staging->path)};
+    struct packing p = {&f->id, &s->bases, raw, entry, snapshot, str_starts_with(raw, staging->path)};
     if ((vm && dir_create_all(hot, 0700, e) < 0) || aside_call(s->loop, s->deadline.file, pack, &p, e) < 0)
         return -1;
     if ((!vm && fixture_index_hash(snapshot, meta.index_hash, e) < 0) ||
         fixture_check(f->id.kind, snapshot, meta.index_hash, e) < 0)
         return err_prefix(e, "what it returned");
-    *ret_bytes = packed_size(entry);
-    if (store_install(&f->id, STORE_ENTRY, entry, e) < 0 || store_install(&f->id, STORE_HOT, hot, e) < 0)
+    _cleanup_free_ char *about = path_join(staging->path, "about");
+    if (store_meta_write(about, &meta, e) < 0)
         return -1;
-    return store_meta_write(&f->id, &meta, e);
+    *ret_bytes = packed_size(entry);
+    return put_in_place(&f->id, entry, hot, about, e);
 }
 
 /* ------------------------------------------------------------------------------------------------- running */
@@ -128,7 +140,7 @@ int fixture_use_build(struct script *s, struct fixture_use *f, struct err *e)
     int64_t start = clock_monotonic_ns(), waited = 0;
     emit_started(s, f);
     deadline_suspend(&s->deadline);
-    int result = staging_new(f->id.directory, &staging, &problem);
+    int result = staging_new(f->id.directory, STORE_STAGING, &staging, &problem);
     if (!result)
         result = run(s, f, &staging, &bytes, &waited, &problem);
     staging_done(&staging);
@@ -158,19 +170,22 @@ static int lock_both(struct script *s, struct fixture_use *f, struct store_lock 
     return 0;
 }
 
+/* Until there is a new entry, the old one stays. */
 static int make(struct script *s, struct fixture_use *f, bool again, struct err *e)
 {
     for (int kind = FIXTURE_VM; kind <= FIXTURE_LAB; kind++) {
         f->id.kind = (enum fixture_kind)kind;
-        if (again) {
-            store_remove(&f->id, STORE_HOT);
-            store_remove(&f->id, STORE_ENTRY);
-        } else if (store_has(&f->id, STORE_ENTRY)) {
+        if (!again && base_is_complete(&f->id)) {
             printf("already built: %s\n", fixture_use_name(f));
             return 0;
         }
     }
-    return fixture_use_build(s, f, e);
+    if (fixture_use_build(s, f, e) < 0)
+        return -1;
+    struct store_id other = f->id;
+    other.kind = f->id.kind == FIXTURE_VM ? FIXTURE_LAB : FIXTURE_VM;
+    store_remove(&other, STORE_ENTRY);
+    return 0;
 }
 
 int fixture_make(struct script *s, const char *name, bool again, int64_t file_limit_ns, struct err *e)

@@ -158,7 +158,7 @@ struct script *script_new(const char *path, const struct script_settings *settin
     s->loop = loop;
     s->pool = pool;
     s->log_ref = LUA_NOREF;
-    s->temporary_fd = -1;
+    s->temporary = STAGING_INIT;
     deadline_init(&s->deadline, loop, path, settings->show_progress);
     s->deadline.on_nag = on_nag;
     s->deadline.on_nag_arg = s;
@@ -190,6 +190,7 @@ void script_free(struct script *s)
     deadline_done(&s->deadline);
     temporary_remove(s);
     strv_done(&s->missed);
+    base_sources_done(&s->bases);
     free(s);
 }
 

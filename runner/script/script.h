@@ -10,8 +10,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/staging.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "fixture/base.h"
 #include "loop/loop.h"
 #include "pool/client.h"
 #include "script/deadline.h"
@@ -23,7 +25,6 @@ struct script_settings {
     const char *const *roots; /* NULL-terminated: for require and fixtures */
     struct launch_host host;
     unsigned first_cid;       /* identifiers of this file's VMs follow it */
-    bool quiet_stdout;        /* print goes to standard error: standard output carries a report */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
     int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
@@ -41,13 +42,14 @@ struct script {
     size_t memory_used;       /* Lua heap, bytes */
     unsigned vm_count;        /* VMs made so far; also numbers them */
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
-    char *temporary;          /* directory of snapshots without a path; NULL: none yet */
-    int temporary_fd;         /* holds its lock */
+    struct staging temporary; /* holds the snapshots without a path; none yet: its path is NULL */
     unsigned temporary_count; /* names given out */
     bool from_fixture;        /* what is restored now is a fixture's */
+    bool restore_refused;     /* the last restore failed, and its snapshot is to blame */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */
+    struct base_sources bases;        /* … and the fixtures' snapshots that it has begun with */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

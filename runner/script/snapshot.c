@@ -21,9 +21,10 @@
 static int run_step(lua_State *L, const char *call, vm_step_fn step)
 {
     struct err e = ERR_INIT;
-    if (vm_step(L, call, step, &e) < 0)
-        return vm_raise(L, check_vm(L), &e);
-    return 0;
+    if (vm_step(L, call, step, &e) == 0)
+        return 0;
+    script_of(L)->restore_refused = e.code == SNAPSHOT_UNFIT;
+    return vm_raise(L, check_vm(L), &e);
 }
 
 /* ------------------------------------------------------------------------------------------------- saving */

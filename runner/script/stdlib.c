@@ -43,8 +43,7 @@ static int print(lua_State *L)
     luaL_pushresult(&b);
     size_t size;
     const char *text = lua_tolstring(L, -1, &size);
-    int fd = script_of(L)->settings->quiet_stdout ? STDERR_FILENO : STDOUT_FILENO;
-    if (write_full(fd, text, size) < 0)
+    if (write_full(STDOUT_FILENO, text, size) < 0)
         return raise_format(L, "print: %s", strerror(errno));
     return 0;
 }

@@ -55,10 +55,10 @@ int trailer_unpack(const uint8_t in[static TRAILER_SIZE], uint64_t file_size, st
 {
     uint8_t hash[SHA256_DIGEST_LENGTH];
     if (memcmp(in, MAGIC, 16))
-        return err_set(e, EINVAL, "not a snapshot, or truncated: it does not end in a snapshot's trailer");
+        return err_set(e, SNAPSHOT_UNFIT, "not a snapshot, or truncated: it does not end in a snapshot's trailer");
     layout_hash(in, HASHED, hash);
     if (memcmp(hash, in + HASHED, sizeof(hash)))
-        return err_set(e, EINVAL, "damaged: the trailer");
+        return err_set(e, SNAPSHOT_UNFIT, "damaged: the trailer");
     struct trailer t = {.format = (uint32_t)get64(in + 16),
                         .chunk = (uint32_t)(get64(in + 16) >> 32),
                         .memory_bytes = get64(in + 24),
@@ -70,13 +70,13 @@ int trailer_unpack(const uint8_t in[static TRAILER_SIZE], uint64_t file_size, st
     memcpy(t.manifest_hash, in + 104, SHA256_DIGEST_LENGTH);
     memcpy(t.sums_hash, in + 136, SHA256_DIGEST_LENGTH);
     if (t.format != SNAPSHOT_FORMAT)
-        return err_set(e, EINVAL, "format %u; this provium reads format %d", t.format, SNAPSHOT_FORMAT);
+        return err_set(e, SNAPSHOT_UNFIT, "format %u; this provium reads format %d", t.format, SNAPSHOT_FORMAT);
     if (t.chunk != SNAPSHOT_CHUNK || !t.memory_bytes || t.memory_bytes > SNAPSHOT_MEMORY_MAX || t.memory_bytes % t.chunk ||
         t.state_size > SNAPSHOT_STATE_MAX || t.manifest_size > MANIFEST_MAX || t.sum_count != t.memory_bytes / t.chunk)
-        return err_set(e, EINVAL, "damaged: sizes that no snapshot has");
+        return err_set(e, SNAPSHOT_UNFIT, "damaged: sizes that no snapshot has");
     uint64_t expected = layout_trailer(&t) + TRAILER_SIZE;
     if (expected != file_size)
-        return err_set(e, EINVAL, "damaged: %llu bytes, where %llu belong", (unsigned long long)file_size,
+        return err_set(e, SNAPSHOT_UNFIT, "damaged: %llu bytes, where %llu belong", (unsigned long long)file_size,
                        (unsigned long long)expected);
     *ret = t;
     return 0;

@@ -62,7 +62,7 @@ int snapshot_info_pack(const struct snapshot_info *info, struct buf *out, struct
 
 static int wrong(const char *key, struct err *e)
 {
-    return err_set(e, EINVAL, "damaged: the manifest's `%s`", key);
+    return err_set(e, SNAPSHOT_UNFIT, "damaged: the manifest's `%s`", key);
 }
 
 static int take_text(const json_t *object, const char *key, char **ret, struct err *e)
@@ -166,7 +166,7 @@ int snapshot_info_unpack(const char *text, size_t n, struct snapshot_info *ret, 
     struct snapshot_info info = {0};
     json_t *object = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     int failed = json_is_object(object) ? take_all(object, &info, e)
-                                        : err_set(e, EINVAL, "damaged: the manifest is not a JSON object");
+                                        : err_set(e, SNAPSHOT_UNFIT, "damaged: the manifest is not a JSON object");
     json_decref(object);
     if (failed) {
         snapshot_info_done(&info);

@@ -41,7 +41,7 @@ static int read_at(int fd, uint64_t offset, void *p, size_t n, struct err *e)
         if (got < 0)
             return err_errno(e, "read");
         if (!got)
-            return err_set(e, EINVAL, "truncated while it was read");
+            return err_set(e, SNAPSHOT_UNFIT, "truncated while it was read");
         done += (size_t)got;
     }
     return 0;
@@ -57,7 +57,7 @@ static void *read_part(int fd, uint64_t offset, size_t n, const uint8_t hash[sta
         return NULL;
     layout_hash(part, n, found);
     if (memcmp(found, hash, sizeof(found))) {
-        err_set(e, EINVAL, "damaged: %s", what);
+        err_set(e, SNAPSHOT_UNFIT, "damaged: %s", what);
         return NULL;
     }
     return steal_ptr(part);
@@ -77,7 +77,7 @@ static int read_parts(struct snapshot_file *f, struct err *e)
     if (!f->sums || snapshot_info_unpack(manifest, t->manifest_size, &f->info, e) < 0)
         return -1;
     if (f->info.memory_bytes != t->memory_bytes)
-        return err_set(e, EINVAL, "damaged: the manifest tells of another memory size");
+        return err_set(e, SNAPSHOT_UNFIT, "damaged: the manifest tells of another memory size");
     return 0;
 }
 
@@ -97,9 +97,9 @@ static int load(struct snapshot_file *f, struct err *e)
     if (f->fd < 0 || fstat(f->fd, &st) < 0)
         return err_errno(e, "open");
     if (!S_ISREG(st.st_mode))
-        return err_set(e, EINVAL, "not a regular file");
+        return err_set(e, SNAPSHOT_UNFIT, "not a regular file");
     if (st.st_size < TRAILER_SIZE)
-        return err_set(e, EINVAL, "not a snapshot, or truncated: %lld bytes", (long long)st.st_size);
+        return err_set(e, SNAPSHOT_UNFIT, "not a snapshot, or truncated: %lld bytes", (long long)st.st_size);
     if (read_at(f->fd, (uint64_t)st.st_size - TRAILER_SIZE, trailer, sizeof(trailer), e) < 0 ||
         trailer_unpack(trailer, (uint64_t)st.st_size, &f->trailer, e) < 0 || read_parts(f, e) < 0)
         return -1;
@@ -114,6 +114,8 @@ struct snapshot_file *snapshot_file_open_unverified(const char *path, struct err
     f->path = path_absolute(path);
     if (load(f, e) < 0) {
         err_prefix(e, "snapshot `%s`", path);
+        if (e && e->code == SNAPSHOT_UNFIT)
+            err_hint(e, "take it again");
         return NULL;
     }
     return steal_ptr(f);
@@ -196,11 +198,27 @@ int snapshot_file_verify(const struct snapshot_file *f, struct err *e)
                 return err_prefix(e, "snapshot `%s`", f->path);
             sum = sum_chunk(chunk);
         }
-        if (sum != le64toh(f->sums[i]))
-            return err_set(e, EINVAL, "snapshot `%s`: damaged: memory at %llu MiB", f->path,
-                           (unsigned long long)(at >> 20));
+        if (sum != le64toh(f->sums[i])) {
+            err_set(e, SNAPSHOT_UNFIT, "snapshot `%s`: damaged: memory at %llu MiB", f->path, (unsigned long long)(at >> 20));
+            return err_hint(e, "take it again");
+        }
     }
     return 0;
+}
+
+void snapshot_file_identity(const struct snapshot_file *f, uint8_t out[static 32])
+{
+    uint8_t trailer[TRAILER_SIZE];
+    trailer_pack(&f->trailer, trailer);
+    layout_hash(trailer, sizeof(trailer), out);
+}
+
+uint64_t snapshot_file_shared(const struct snapshot_file *f, const struct snapshot_file *other)
+{
+    uint64_t shared = 0;
+    for (uint64_t i = 0; i < f->trailer.sum_count && i < other->trailer.sum_count; i++)
+        shared += f->sums[i] && f->sums[i] == other->sums[i];
+    return shared;
 }
 
 bool snapshot_file_writable(const struct snapshot_file *f)
@@ -248,7 +266,7 @@ int snapshot_file_trust(int fd, struct err *e)
     if (fstat(fd, &st) < 0)
         return err_errno(e, "stat");
     if (st.st_size < TRAILER_SIZE)
-        return err_set(e, EINVAL, "not a snapshot, or truncated");
+        return err_set(e, SNAPSHOT_UNFIT, "not a snapshot, or truncated");
     if (read_at(fd, (uint64_t)st.st_size - TRAILER_SIZE, trailer, sizeof(trailer), e) < 0 ||
         trailer_unpack(trailer, (uint64_t)st.st_size, &t, e) < 0)
         return -1;

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/strv.h"
 #include "snapshot/layout.h"
 
@@ -112,14 +113,6 @@ static int install(struct snapshot_writer *w, struct err *e)
     return 0;
 }
 
-static int sync_directory(const struct snapshot_writer *w, struct err *e)
-{
-    _cleanup_close_ int fd = open(w->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return err_errno(e, "sync `%s`", w->directory);
-    return 0;
-}
-
 static int write_end(struct snapshot_writer *w, const void *state, size_t state_size, const struct buf *manifest,
                      struct err *e)
 {
@@ -156,5 +149,5 @@ int snapshot_writer_finish(struct snapshot_writer *w, const void *state, size_t 
         return err_errno(e, "write snapshot `%s`", w->path);
     if (install(w, e) < 0)
         return -1;
-    return durable ? sync_directory(w, e) : 0;
+    return durable ? path_sync(w->directory, e) : 0;
 }

@@ -162,6 +162,11 @@ uint64_t console_end(const struct console *c)
     return fstat(c->log_fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 }
 
+int console_log_fd(const struct console *c)
+{
+    return c->log_fd;
+}
+
 uint64_t console_start(const struct console *c)
 {
     uint64_t end = console_end(c);

@@ -31,6 +31,9 @@ uint64_t console_boot_start(const struct console *c); /* offset of the newest bo
 void console_mark_boot(struct console *c);            /* a warm reset: the next byte is a new boot's */
 bool console_connected(const struct console *c);      /* false: no more bytes can come */
 
+/* The log, for whoever outlives this process: the newest bytes are at its end. */
+int console_log_fd(const struct console *c);
+
 /* Reads at `offset`; 0 when there is nothing there. */
 ssize_t console_read(const struct console *c, uint64_t offset, void *p, size_t n);
 /* The last `n` bytes since `from`, as a malloc'ed string. */

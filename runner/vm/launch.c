@@ -197,14 +197,13 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
     return 0;
 }
 
-/* Why the machine of the snapshot can't go on here; found before anything is started. */
-static int check_origin(const struct profile *profile, const struct snapshot_info *info, bool kvm, struct err *e)
+int launch_check_origin(const struct profile *profile, const struct snapshot_info *info, bool kvm, struct err *e)
 {
     const char *arch = arch_words[profile->arch];
     if (strcmp(info->arch, arch))
-        return err_set(e, 0, "taken of a guest for %s; profile `%s` is for %s", info->arch, profile->name, arch);
+        return err_set(e, SNAPSHOT_UNFIT, "taken of a guest for %s; profile `%s` is for %s", info->arch, profile->name, arch);
     if (info->kvm != kvm) {
-        err_set(e, 0, "taken under %s; guests run under %s here", info->kvm ? "KVM" : "emulation (TCG)",
+        err_set(e, SNAPSHOT_UNFIT, "taken under %s; guests run under %s here", info->kvm ? "KVM" : "emulation (TCG)",
                 kvm ? "KVM" : "emulation (TCG)");
         return err_hint(e, "take it again here, or choose the accelerator with --accel");
     }
@@ -213,7 +212,7 @@ static int check_origin(const struct profile *profile, const struct snapshot_inf
     _cleanup_free_ char *cpu = host_cpu_identity();
     if (!strcmp(cpu, info->host_cpu))
         return 0;
-    err_set(e, 0, "taken on another CPU: %s; this is %s", info->host_cpu, cpu);
+    err_set(e, SNAPSHOT_UNFIT, "taken on another CPU: %s; this is %s", info->host_cpu, cpu);
     return err_hint(e, "take it again here");
 }
 
@@ -226,7 +225,7 @@ int launch_restore(const struct profile *profile, const struct launch_host *host
     built.no_build = true;
     if (launch_prepare(profile, &built, name, &options, ret, e) < 0)
         return -1;
-    if (check_origin(profile, info, ret->boot.machine.kvm, e) < 0) {
+    if (launch_check_origin(profile, info, ret->boot.machine.kvm, e) < 0) {
         launch_done(ret);
         return -1;
     }

@@ -50,6 +50,8 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
  * reset, comes from there. Fails with the reason when the state can't be used here. */
 int launch_restore(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct snapshot_info *info, struct launch *ret, struct err *e);
+/* Why the machine of the snapshot can't go on here, if so: SNAPSHOT_UNFIT. Nothing is started for that. */
+int launch_check_origin(const struct profile *profile, const struct snapshot_info *info, bool kvm, struct err *e);
 void launch_done(struct launch *l);
 /* Only the part that `provium prepare` does: builds, finds and checks the files, composes the command line, fills the
  * caches. */

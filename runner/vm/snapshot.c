@@ -44,6 +44,7 @@
 
 #define MACHINE_SUFFIX   "-machine"
 #define SEED_BYTES       64
+#define EVENT_NS         (200 * NS_PER_MS)
 
 struct vm_mark {
     struct guest_mark *guest;
@@ -242,15 +243,26 @@ static int check_hypervisor(struct vm *vm, int64_t deadline, struct err *e)
         return -1;
     if (!strcmp(version, recorded))
         return 0;
-    err_set(e, 0, "taken with QEMU %s; this is QEMU %s", recorded, version);
+    err_set(e, SNAPSHOT_UNFIT, "taken with QEMU %s; this is QEMU %s", recorded, version);
     return err_hint(e, "take the snapshot again with this QEMU");
 }
 
+/* On a busy host QEMU may have loaded it before it took the first command: until then it tells nobody (monitor/monitor.c,
+ * monitor_qapi_event_emit). After EVENT_NS it is asked; what it loads later it will tell. */
 static int load_state(struct vm *vm, int64_t deadline, struct err *e)
 {
-    if (loop_wait(vm->loop, &vm->loaded, deadline) < 0)
-        return err_set(e, errno, "the state was not loaded in time");
-    return 0;
+    int64_t patience = deadline_after(EVENT_NS);
+    json_t *reply = NULL;
+    if (loop_wait(vm->loop, &vm->loaded, patience < deadline ? patience : deadline) == 0)
+        return 0;
+    if (errno != ETIMEDOUT)
+        return err_set(e, errno, "interrupted");
+    if (qmp_call(vm->qmp, "query-status", NULL, deadline, &reply, e) < 0)
+        return -1;
+    const char *status = json_string_value(json_object_get(reply, "status"));
+    vm->loaded = vm->loaded || (status && strcmp(status, "inmigrate"));
+    json_decref(reply);
+    return loop_wait(vm->loop, &vm->loaded, deadline) < 0 ? err_set(e, errno, "the state was not loaded in time") : 0;
 }
 
 int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
@@ -262,8 +274,11 @@ int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
     if (check_hypervisor(vm, limit, &why) == 0 && load_state(vm, limit, &why) == 0 && !vm->failure)
         return 0;
     loop_wait(vm->loop, &vm->exited, deadline_after(NS_PER_S)); /* a state that does not fit ends QEMU, which says why */
-    if (vm->failure)
-        err_set(&why, 0, "%s", vm->failure);
+    if (vm->failure) {
+        const struct snapshot_info *info = snapshot_file_info(vm->base);
+        err_set(&why, SNAPSHOT_UNFIT, "machine %s, CPU %s: %s", info->machine, info->cpu, vm->failure);
+    }
+    err_prefix(&why, "snapshot `%s`", snapshot_file_path(vm->base));
     vm->booting = false;
     vm_set_cause(vm, xstrdup(err_message(&why)));
     err_move(e, &why);

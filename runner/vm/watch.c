@@ -32,6 +32,7 @@ void vm_fail_boot(struct vm *vm, char *reason)
         return;
     }
     vm->failure = reason;
+    vm->loaded = true; /* nobody waits for a state any more */
     if (vm->guest)
         guest_close(vm->guest, reason);
 }

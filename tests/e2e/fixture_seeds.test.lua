@@ -93,5 +93,5 @@ end)]],
     os.execute(("cd %s/cache && sed -i s/lan/LAN/ *.lab/lab.json && rm -r *.hot"):format(files.dir))
     local result = inner.run(t, {}, "tests/uses-base.test.lua", files)
     t:assert_eq(result.code, 0)
-    t:assert_contains(result.err, "the cached entry is damaged and is built again: ")
+    t:assert_contains(result.err, "the cached entry cannot be used and is built again: ")
 end)

@@ -4,7 +4,7 @@ local inner = require("helpers.inner")
 local kinds = {
     {"passed", 'test("x", function(t) t:assert(true) end)'},
     {"failed", 'test("x", function(t) t:fail("no") end) test("y", function() end)'},
-    {"passed", 'test("x", function(t) t:skip("today") end)'},
+    {"passed", 'test("x", function(t) t:skip("today") end) test("y", {skip = true}, function() end)'},
     {"crashed", 'test("x", function() os.execute("kill -SEGV $PPID") end) test("y", function() end)'},
     {"failed", 'test("x", function() os.exit(0) end)'},
     {"failed", "this is no Lua"},
@@ -20,19 +20,28 @@ test("300 files of every kind", function(t)
         local path = ("d%d/t%03d.test.lua"):format(i % 7, i)
         files[path], expected[path] = kind[2], kind[1]
     end
-    files["hang.test.lua"], expected["hang.test.lua"] = 'test("x", function() while true do end end)', "timed_out"
-    files["memory.test.lua"] = 'test("x", function() local x = ("x"):rep(0x7ffffff0) end)'
-    expected["memory.test.lua"] = "failed"
-    local result = inner.run(t, files, "--json --timeout 30s -j4 --save-events ev .")
+    for name, kind in pairs {
+        hang = {"timed_out", 'test("x", function() while true do end end)'},
+        catch = {"timed_out", 'test("x", function() while true do pcall(function() while true do end end) end end)'},
+        -- A pattern that no alarm can interrupt: the process has to go.
+        stuck = {"timed_out", 'test("x", function() return (("a"):rep(40)):find(("a*"):rep(38) .. "b") end)'},
+        memory = {"failed", 'test("x", function() local x = ("x"):rep(0x7ffffff0) end)'},
+        growth = {"failed", 'test("x", function() local x = {} while true do x[#x + 1] = ("x"):rep(1 << 27) end end)'},
+    } do
+        expected[name .. ".test.lua"], files[name .. ".test.lua"] = kind[1], kind[2]
+    end
+    local result = inner.run(t, files, "--json --timeout 15s -j4 --save-events ev .")
     local got = inner.json(result)
     t:assert_eq(result.code, 1)
     for path, status in pairs(expected) do
         t:assert(got[path], path .. " is missing")
         t:assert_eq(got[path].status, status, path)
     end
-    t:assert_contains(result.err, "302 file(s); ")
+    t:assert_contains(got["growth.test.lua"].tests[1].message, "not enough memory")
+    t:assert_contains(got["stuck.test.lua"].tests[1].message, "file timed out after 15s, and had to be killed")
+    t:assert_contains(result.err, "305 file(s); ")
     local events = require("helpers.events")
     local list = events.read(result.dir .. "/ev")
-    t:assert_eq(#events.of(list, "file_completed"), 302)
+    t:assert_eq(#events.of(list, "file_completed"), 305)
     t:assert_eq(list[#list - 1].payload.used.memory_bytes, 0)
 end)

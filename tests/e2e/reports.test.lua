@@ -76,6 +76,46 @@ test("KTAP nests and comments in front of what failed", function(t)
     t:assert_contains(result.out, "\nok 5 e.test.lua\n")
 end)
 
+-- Prints each test of a KTAP file as the kernel's parser (tools/testing/kunit, GPL, not kept here) understands it.
+local KUNIT = [[
+import contextlib, io, sys
+sys.path.insert(0, sys.argv[1])
+lines = open(sys.argv[2], encoding="utf-8").read().split("\n")
+with contextlib.redirect_stdout(io.StringIO()):
+    import kunit_parser, kunit_printer
+    try: whole = kunit_parser.parse_run_tests(lines, kunit_printer.stdout)
+    except TypeError: whole = kunit_parser.parse_run_tests(lines) # before Linux 6.12
+def show(test, parent):
+    for sub in test.subtests:
+        print(parent + sub.name, sub.status.name)
+        show(sub, parent + sub.name + ": ")
+show(whole, "")
+print("errors", whole.counts.errors)
+]]
+
+-- Where that parser is, or nil: unpacked from the newest source package of a kernel.
+local function kunit_directory(t)
+    local package = inner.output("ls /usr/src/linux-source-*.tar.* 2>/dev/null | sort -V | tail -n 1"):match("[^\n]+")
+    if not package then return end
+    local dir, top = inner.directory(t), package:match("([^/]*)%.tar%.")
+    os.execute(("tar -C %s -xf %s --occurrence=1 %s/tools/testing/kunit/kunit_parser.py %s/tools/testing/kunit/kunit_printer.py"):format(
+        inner.quote(dir), inner.quote(package), top, top))
+    return ("%s/%s/tools/testing/kunit"):format(dir, top)
+end
+
+test("KTAP is read by the kernel's own parser", {timeout = "3m"}, function(t)
+    need(t, "python3")
+    local kunit = kunit_directory(t) or t:skip("linux-source is not installed")
+    local result = run(t, "--ktap")
+    inner.write(result.dir .. "/out.ktap", result.out)
+    inner.write(result.dir .. "/show.py", KUNIT)
+    local text = shell(t, ("cd %s && PYTHONIOENCODING=utf-8 python3 show.py %s out.ktap"):format(inner.quote(result.dir), inner.quote(kunit)))
+    t:assert_contains(text, "a.test.lua FAILURE\na.test.lua: good SUCCESS\na.test.lua: bad & <b>ugly</b> FAILURE\n" ..
+        "a.test.lua: later _ not SKIPPED\na.test.lua: bytes ")
+    t:assert_contains(text, "b.test.lua FAILURE\nb.test.lua: dies FAILURE\nb.test.lua: after FAILURE\n" ..
+        "c.test.lua FAILURE\nd.test.lua SUCCESS\nd.test.lua: flaky SUCCESS\ne.test.lua SUCCESS\nerrors 0\n")
+end)
+
 test("GitHub gets annotations and a summary", function(t)
     local result = run(t, "--github", {env = "GITHUB_STEP_SUMMARY=sum.md"})
     t:assert_contains(result.out, "::error file=b.test.lua,title=crashed::worker killed by SIGKILL\n")
@@ -110,8 +150,14 @@ test("the page needs nothing from elsewhere and shows no markup of a test's", fu
     t:assert(not page:find("https?://"), "no address")
     t:assert(not page:find("<script>alert", 1, true), "escaped")
     t:assert_contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;")
-    local _, bars = page:gsub('<a href="#f%d+">', "")
+    local _, bars = page:gsub("<rect id=b%d+ ", "")
     t:assert_eq(bars, 5)
+    local links = 0
+    for id in page:gmatch('href="#(%w+)"') do
+        links = links + 1
+        t:assert(page:find((" id=%s[ >]"):format(id)), id)
+    end
+    t:assert(links >= 10, "from bars to files and back")
 end)
 
 test("a browser shows the page without a complaint", function(t)

@@ -1,8 +1,11 @@
 #include "unit.h"
 
+#include <glob.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "cli/verb.h"
 #include "config/config.h"
 
@@ -168,6 +171,37 @@ static void table_is_consistent(void **state)
     }
 }
 
+/* True when a file below the directory names the flag. */
+static bool is_named_in(const char *directory, const char *pattern, const char *flag)
+{
+    glob_t files;
+    bool found = false;
+    size_t size = strlen(flag);
+    _cleanup_free_ char *all = path_join(directory, pattern);
+    assert_int_equal(glob(all, 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+        _cleanup_buf_ struct buf text = BUF_INIT(1 << 20);
+        assert_int_equal(file_read(files.gl_pathv[i], &text, NULL), 0);
+        buf_append_byte(&text, '\0');
+        for (const char *at = (const char *)buf_head(&text); !found && (at = strstr(at, flag)); at += size)
+            found = !strchr("abcdefghijklmnopqrstuvwxyz-", at[size]);
+    }
+    globfree(&files);
+    return found;
+}
+
+static void every_flag_is_tested_and_documented(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < option_row_count; i++) {
+        _cleanup_free_ char *flag = xasprintf("--%s", option_rows[i].name);
+        if (!is_named_in(PROVIUM_SOURCE, "tests/e2e/*.test.lua", flag))
+            fail_msg("no suite in tests/e2e is about %s", flag);
+        if (!is_named_in(PROVIUM_SOURCE, "docs/*.md", flag))
+            fail_msg("docs/ does not tell of %s", flag);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +211,7 @@ int main(void)
         cmocka_unit_test(commands),
         cmocka_unit_test(refusals),
         cmocka_unit_test(table_is_consistent),
+        cmocka_unit_test(every_flag_is_tested_and_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,14 +32,15 @@ static void make_entry(const char *directory, const char *key, size_t size, int 
     text[size] = '\0';
     struct staging s = STAGING_INIT;
     struct err e = ERR_INIT;
-    assert_int_equal(staging_new(directory, &s, &e), 0);
+    assert_int_equal(staging_new(directory, STORE_STAGING, &s, &e), 0);
     _cleanup_free_ char *entry = temp_file(s.path, "entry", text), *hot = temp_file(s.path, "hot/vm.snap", text);
     _cleanup_free_ char *hot_directory = path_directory(hot);
     assert_int_equal(store_install(&id, STORE_ENTRY, entry, &e), 0);
     assert_int_equal(store_install(&id, STORE_HOT, hot_directory, &e), 0);
     staging_done(&s);
     const struct store_meta meta = {.fixture = (char *)"base", .created_ns = 1};
-    assert_int_equal(store_meta_write(&id, &meta, &e), 0);
+    _cleanup_free_ char *about = store_path(&id, STORE_META);
+    assert_int_equal(store_meta_write(about, &meta, &e), 0);
     for (int part = STORE_ENTRY; part <= STORE_HOT; part++) {
         const struct timespec times[2] = {{.tv_sec = time(NULL) - age}, {.tv_nsec = UTIME_OMIT}};
         _cleanup_free_ char *path = store_path(&id, part);
@@ -130,7 +131,7 @@ static pid_t start_holder(const struct store_id *id)
     if (!pid) {
         struct store_lock lock = STORE_LOCK_INIT;
         struct staging s = STAGING_INIT;
-        if (store_lock(id, true, &lock, NULL) < 0 || !lock.held || staging_new(id->directory, &s, NULL) < 0)
+        if (store_lock(id, true, &lock, NULL) < 0 || !lock.held || staging_new(id->directory, STORE_STAGING, &s, NULL) < 0)
             _exit(1);
         store_lock_sign(&lock, "tests/holder.test.lua");
         write_full(ends[1], "x", 1);
@@ -158,7 +159,7 @@ static void test_locks_and_staging_end_with_their_process(void **state)
     struct store_lock lock = STORE_LOCK_INIT;
     struct err e = ERR_INIT;
     pid_t holder = start_holder(&a);
-    store_sweep(t);
+    staging_sweep(t, STORE_STAGING);
     assert_int_equal(count_names(t), 2); /* the lock and the living holder's staging */
     assert_int_equal(store_lock(&a, true, &lock, &e), 0);
     assert_false(lock.held);
@@ -173,7 +174,7 @@ static void test_locks_and_staging_end_with_their_process(void **state)
     assert_true(lock.held);
     source_remove(timer);
     waitpid(holder, NULL, 0);
-    store_sweep(t);
+    staging_sweep(t, STORE_STAGING);
     assert_int_equal(count_names(t), 1);
     struct store_lock other = STORE_LOCK_INIT;
     assert_int_equal(store_lock(&a, true, &other, &e), 0);
@@ -215,7 +216,7 @@ static void test_replaces_directories_whole(void **state)
     for (int i = 0; i < 3; i++) {
         struct staging s = STAGING_INIT;
         char text[2] = {(char)('0' + i)};
-        assert_int_equal(staging_new(t, &s, NULL), 0);
+        assert_int_equal(staging_new(t, STORE_STAGING, &s, NULL), 0);
         _cleanup_free_ char *index = temp_file(s.path, "entry/lab.json", text), *from = path_directory(index);
         assert_int_equal(store_install(&lab, STORE_ENTRY, from, NULL), 0);
         staging_done(&s);
@@ -236,17 +237,17 @@ static void test_packs_labs(void **state)
     free(temp_file(t, "raw/sub/lab.json", "{\"sub\":1}"));
     free(temp_file(t, "raw/sub/b.snap", "memory of b"));
     _cleanup_free_ char *raw = path_join(t, "raw"), *packed = path_join(t, "packed"), *hot = path_join(t, "hot");
-    assert_int_equal(fixture_pack(FIXTURE_LAB, raw, packed, &e), 0);
+    assert_int_equal(fixture_pack(FIXTURE_LAB, raw, packed, &(struct base_sources){0}, &e), 0);
     _cleanup_free_ char *index = path_join(packed, "sub/lab.json"), *index_text = read_text(index);
     assert_string_equal(index_text, "{\"sub\":1}");
-    assert_int_equal(fixture_unpack(FIXTURE_LAB, packed, hot, &e), 0);
+    assert_int_equal(fixture_unpack(t, FIXTURE_LAB, packed, hot, &e), 0);
     assert_int_equal(fixture_sync(hot, &e), 0);
     _cleanup_free_ char *b = path_join(hot, "sub/b.snap"), *b_text = read_text(b);
     assert_string_equal(b_text, "memory of b");
 
     _cleanup_free_ char *link = path_join(packed, "evil.snap"), *again = path_join(t, "again");
     assert_int_equal(symlink("/etc/passwd", link), 0);
-    assert_int_equal(fixture_unpack(FIXTURE_LAB, packed, again, &e), -1);
+    assert_int_equal(fixture_unpack(t, FIXTURE_LAB, packed, again, &e), -1);
     err_clear(&e);
 }
 
@@ -257,7 +258,8 @@ static void test_meta(void **state)
     const struct store_id id = {t, A, FIXTURE_LAB};
     struct store_meta meta = {.fixture = (char *)"a \"b\"/\xc3\xa9", .created_ns = INT64_C(1700000000123456789)}, got;
     hash_bytes("x", 1, meta.index_hash);
-    assert_int_equal(store_meta_write(&id, &meta, NULL), 0);
+    _cleanup_free_ char *about = store_path(&id, STORE_META);
+    assert_int_equal(store_meta_write(about, &meta, NULL), 0);
     store_meta_read(&id, &got);
     assert_string_equal(got.fixture, meta.fixture);
     assert_int_equal(got.created_ns, meta.created_ns);
@@ -301,7 +303,7 @@ static void test_clean_waits_for_a_first_build(void **state)
     assert_int_equal(store_clean(t, &count, NULL), 0);
     assert_int_equal(waitpid(holder, NULL, 0), holder);
     assert_int_equal(waitpid(killer, NULL, 0), killer);
-    store_sweep(t);
+    staging_sweep(t, STORE_STAGING);
     assert_int_equal(count, 0);
     assert_int_equal(count_names(t), 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/strv.h"
 
 #define FDS_MAX 8
 
@@ -84,7 +85,8 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, bo
         unlink(temporary);
         return -1;
     }
-    return 0;
+    _cleanup_free_ char *directory = path_directory(path);
+    return durable ? path_sync(directory, e) : 0;
 }
 
 int dir_create_all(const char *path, mode_t mode, struct err *e)
@@ -190,4 +192,16 @@ ssize_t fds_recv(int socket, void *p, size_t n, int *fds, size_t max, size_t *re
     }
     *ret_count = count;
     return got;
+}
+
+int path_sync(const char *path, struct err *e)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 || fsync(fd) < 0 ? err_errno(e, "sync `%s`", path) : 0;
+}
+
+bool fd_is_at(int fd, const char *path)
+{
+    struct stat st, there;
+    return fstat(fd, &st) == 0 && lstat(path, &there) == 0 && st.st_ino == there.st_ino && st.st_dev == there.st_dev;
 }

@@ -17,11 +17,15 @@ ssize_t read_full(int fd, void *p, size_t n);
 int fd_read_all(int fd, struct buf *out, struct err *e);
 /* Whole file; errors name the path. */
 int file_read(const char *path, struct buf *out, struct err *e);
-/* Writes to a temporary file in the same directory, fsyncs when `durable`, and renames over `path`. */
+/* Writes to a temporary file in the same directory and renames it over `path`. `durable`: all of that is on the disk. */
 int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, bool durable,
                       struct err *e);
 /* mkdir -p; an existing directory is success. */
 int dir_create_all(const char *path, mode_t mode, struct err *e);
+/* Brings a file's content, or a directory's names, to the disk. */
+int path_sync(const char *path, struct err *e);
+/* Is the descriptor's file the one at `path`? */
+bool fd_is_at(int fd, const char *path);
 
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);

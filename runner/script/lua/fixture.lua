@@ -58,16 +58,20 @@ local RESTORE = {
 
 local function materialise(kind, name, opts)
     local use <close> = core.fixture_new(name, kind)
-    if not core.fixture_find(use) then core.fixture_build(use) end
-    local start = core.now_ns()
-    core.restore_source("fixture")
-    local ok, made = pcall(scopes.at_scope, opts.scope or "file", function(lab)
-        return RESTORE[kind](lab, core.fixture_snapshot(use), opts, name)
-    end)
-    core.restore_source("snapshot")
-    if not ok then error(made, 0) end
-    core.fixture_restored(use, core.now_ns() - start)
-    return made
+    while true do
+        if not core.fixture_find(use) then core.fixture_build(use) end
+        local start = core.now_ns()
+        core.restore_source("fixture")
+        local ok, made = pcall(scopes.at_scope, opts.scope or "file", function(lab)
+            return RESTORE[kind](lab, core.fixture_snapshot(use), opts, name)
+        end)
+        local refused = core.restore_source("snapshot")
+        if ok then
+            core.fixture_restored(use, core.now_ns() - start)
+            return made
+        end
+        if not refused or not core.fixture_refuse(use, made) then error(made, 0) end
+    end
 end
 
 for kind in pairs(RESTORE) do

@@ -294,16 +294,20 @@ function scopes.lab_methods.snapshot(lab, dir)
     end
     local target
     scopes.at_caller(2, function()
-        target = dir or core.temporary_path(".lab")
-        local list = survey(lab, target, {}, {})
-        local vms = each_vm(list)
+        local vms = each_vm(survey(lab, "", {}, {}))
         local states = states_of("lab:snapshot", vms)
         refuse_live("lab:snapshot", vms, LIVE, CLOSE)
-        core.make_directory(target)
-        local ok, problem = pcall(save, list, states, dir ~= nil)
-        if not ok then
-            core.path_delete(target)
-            error(problem, 0)
+        if dir then
+            local staged <close>, place = core.lab_stage(dir)
+            save(survey(lab, place, {}, {}), states, true)
+            core.lab_install(staged, dir)
+        else
+            target = core.temporary_path(".lab")
+            local ok, problem = pcall(save, survey(lab, target, {}, {}), states, false)
+            if not ok then
+                core.path_delete(target)
+                error(problem, 0)
+            end
         end
     end)
     return dir or new_handle(LAB_SNAPSHOT, target)
@@ -449,7 +453,14 @@ local function path_of(meta)
 end
 
 local function restore_vm(lab, name, path)
-    return scopes.lab_methods.vm(lab, name, core.snapshot_info(path).profile):restore(path)
+    local vm = scopes.lab_methods.vm(lab, name, core.snapshot_info(path).profile)
+    local ok, problem = pcall(vm.restore, vm, path)
+    if not ok then
+        scopes.lab_methods.remove(lab, vm)
+        vm:close()
+        error(problem, 0)
+    end
+    return vm
 end
 
 return {restore_vm = restore_vm, restore_lab = restore_lab, snapshot_path = path_of(SNAPSHOT),

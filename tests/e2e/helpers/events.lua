@@ -1,5 +1,6 @@
 -- Reads an event stream (docs/events.md): frames of MessagePack.
-local events = {names = setmetatable({}, {__mode = "k"})} -- names: all keys of a map, those with nil too, sorted
+-- names: all keys of a map, those with nil too, sorted; frames: the bytes of an event
+local events = {names = setmetatable({}, {__mode = "k"}), frames = setmetatable({}, {__mode = "k"})}
 
 local decode
 
@@ -50,6 +51,7 @@ function events.decode(bytes)
         local frame, next_at = string.unpack(">s4", bytes, at)
         local value, stop = decode(frame, 1)
         assert(stop == #frame + 1, "a frame holds exactly one value")
+        events.frames[value] = frame
         out[#out + 1] = value
         at = next_at
     end
@@ -62,6 +64,43 @@ function events.read(path)
     local bytes = file:read("a")
     file:close()
     return events.decode(bytes)
+end
+
+-- A frame as text, byte for byte, but for values that differ between runs: those of the keys in `varying` (a set) are
+-- shown by their type. Printable ASCII stands for itself, everything else is \xx.
+function events.show(frame, varying)
+    local out = {}
+    local function add(from, to)
+        out[#out + 1] = frame:sub(from, to):gsub(".", function(c)
+            return (c:find("[^ -~]") or c == "\\") and ("\\%02x"):format(c:byte()) or c
+        end)
+    end
+    local function skip(at)
+        local _, stop = decode(frame, at)
+        return stop
+    end
+    local function walk(at, key)
+        local c, stop = frame:byte(at), skip(at)
+        local value = decode(frame, at)
+        local map = c >= 0x80 and c < 0x90 or c == 0xde or c == 0xdf
+        if varying[key] then
+            out[#out + 1] = ("{%s}"):format(map and "map" or math.type(value) or type(value))
+        elseif map then
+            local wide = c == 0xde and 3 or c == 0xdf and 5 or 1
+            add(at, at + wide - 1)
+            at = at + wide
+            while at < stop do
+                local name = decode(frame, at)
+                add(at, skip(at) - 1)
+                at = walk(skip(at), name)
+            end
+        else
+            add(at, stop - 1)
+        end
+        return stop
+    end
+    walk(1)
+    return table.concat(out)
 end
 
 -- Those of one kind.

@@ -79,6 +79,29 @@ function inner.json(result)
     return files
 end
 
+-- Processes that have `mark` in their environment.
+function inner.survivors(mark)
+    local pipe = io.popen(("grep -lsa %s /proc/[0-9]*/environ 2>/dev/null"):format(mark))
+    local found = {}
+    for path in pipe:lines() do
+        local pid = path:match("%d+")
+        local state = io.open("/proc/" .. pid .. "/stat")
+        if state then
+            if not state:read("a"):find("%) Z ") then found[#found + 1] = pid end
+            state:close()
+        end
+    end
+    pipe:close()
+    return found
+end
+
+-- A command that runs `script` in `dir`, where `disk` is a file system of that size; its status is 77 when none can be mounted.
+function inner.small_disk(dir, size, script)
+    inner.write(dir .. "/.disk.sh", ("mkdir -p disk && mount -t tmpfs -o size=%s none disk || exit 77\n%s\n"):format(size, script))
+    return ("(cd %s && if unshare -rm true; then PROVIUM=%s unshare -rm sh .disk.sh; else exit 77; fi)"):format(
+        shell_quote(dir), shell_quote(inner.binary()))
+end
+
 function inner.binary()
     local path = os.getenv("PROVIUM")
     if not path then
