@@ -11,6 +11,7 @@
 #include "events/payload.h"
 #include "pool/client.h"
 #include "script/fixture.h"
+#include "script/library.h"
 #include "script/script.h"
 
 #define VMS_PER_FILE 10000 /* room for VM numbers of one file within the run's */
@@ -37,12 +38,14 @@ struct job {
     char *path;
     int64_t index;
     int uplink; /* connection to the broker, or -1; the network's in the end */
+    struct library *library;
     struct worker_run run;
 };
 
 static void job_done(struct job *job)
 {
     close_fd(&job->uplink);
+    library_close(job->library);
     free(job->path);
     strv_done(&job->run.roots);
     free(job->run.accel_note);
@@ -53,11 +56,13 @@ static void unpack_job(const struct event *ev, struct job *job)
 {
     struct bytes run = {0}, roots, root;
     uint32_t count;
-    int64_t seed = 0, uplink = -1;
+    int64_t seed = 0, uplink = -1, library = -1;
     job->path = payload_string(ev->payload, "path");
     payload_int(ev->payload, "index", &job->index);
     payload_int(ev->payload, "uplink", &uplink);
+    payload_int(ev->payload, "library", &library);
     job->uplink = (int)uplink;
+    job->library = library_open((int)library);
     payload_value(ev->payload, "run", &run);
     if (payload_value(run, "roots", &roots)) {
         struct unpacker u = unpacker_of(roots);
@@ -72,19 +77,21 @@ static void unpack_job(const struct event *ev, struct job *job)
     job->run.run_id = payload_string(run, "run_id");
 }
 
-/* Blocks for the first frame. */
+/* Blocks for the first frame; what comes behind it stays in the socket. */
 static int receive_job(int fd, struct job *job)
 {
-    _cleanup_buf_ struct buf in = BUF_INIT(EVENT_FRAME_MAX);
+    _cleanup_buf_ struct buf in = BUF_INIT(EVENT_FRAME_MAX + 4);
     struct event ev;
-    int found;
-    while (!(found = event_next(&in, &ev, NULL))) {
-        uint8_t *to = buf_reserve(&in, 1);
-        if (!to || read_full(fd, to, 1) != 1)
-            return -1;
-        buf_commit(&in, 1);
-    }
-    if (found < 0)
+    uint8_t head[4];
+    if (read_full(fd, head, sizeof(head)) != sizeof(head))
+        return -1;
+    size_t size = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+    buf_append(&in, head, sizeof(head));
+    uint8_t *to = buf_reserve(&in, size);
+    if (!to || read_full(fd, to, size) != (ssize_t)size)
+        return -1;
+    buf_commit(&in, size);
+    if (event_next(&in, &ev, NULL) <= 0)
         return -1;
     unpack_job(&ev, job);
     return 0;
@@ -115,6 +122,7 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
         .roots = (const char *const *)job->run.roots.items,
         .show_progress = w->show_progress,
         .seed = job->run.seed,
+        .library = job->library,
         .uplink = &job->uplink,
     };
     _cleanup_(script_freep) struct script *script = script_new(job->path, &settings, loop, client, &e);

@@ -13,6 +13,7 @@
 #include "base/staging.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "fixture/base.h"
 #include "loop/loop.h"
 #include "pool/client.h"
 #include "script/deadline.h"
@@ -26,6 +27,7 @@ struct script_settings {
     unsigned first_cid;       /* identifiers of this file's VMs follow it */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    const struct library *library; /* the framework's Lua part, compiled; NULL: compile it */
     int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 
@@ -43,11 +45,13 @@ struct script {
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
     struct staging temporary; /* holds the snapshots without a path; none yet: its path is NULL */
     unsigned temporary_count; /* names given out */
+    struct ahead *ahead;      /* machines for restores to come (ahead.h); NULL: none yet */
     bool from_fixture;        /* what is restored now is a fixture's */
     bool restore_refused;     /* the last restore failed, and its snapshot is to blame */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */
+    struct base_sources bases;        /* … and the fixtures' snapshots that it has begun with */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

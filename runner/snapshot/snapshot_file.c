@@ -206,6 +206,21 @@ int snapshot_file_verify(const struct snapshot_file *f, struct err *e)
     return 0;
 }
 
+void snapshot_file_identity(const struct snapshot_file *f, uint8_t out[static 32])
+{
+    uint8_t trailer[TRAILER_SIZE];
+    trailer_pack(&f->trailer, trailer);
+    layout_hash(trailer, sizeof(trailer), out);
+}
+
+uint64_t snapshot_file_shared(const struct snapshot_file *f, const struct snapshot_file *other)
+{
+    uint64_t shared = 0;
+    for (uint64_t i = 0; i < f->trailer.sum_count && i < other->trailer.sum_count; i++)
+        shared += f->sums[i] && f->sums[i] == other->sums[i];
+    return shared;
+}
+
 bool snapshot_file_writable(const struct snapshot_file *f)
 {
     return (fcntl(f->fd, F_GETFL) & O_ACCMODE) == O_RDWR;
