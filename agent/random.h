@@ -1,6 +1,6 @@
 #pragma once
 
-#include "call.h"
+#include "wire/bytes.h"
 
-/* Operation reseed: the body goes into the kernel's random pool, as entropy, and takes effect at once. */
-void random_reseed(struct call *call);
+/* Puts `seed` into the kernel's random pool, as entropy that takes effect at once. 0, or -1 with errno. */
+int random_add(struct bytes seed);

@@ -39,6 +39,8 @@ struct config *setup_config(const struct options *options, const struct environm
         return NULL;
     for (size_t i = 0; options->accel >= 0 && i < config->profile_count; i++)
         config->profiles[i].accel = (enum accel_choice)options->accel;
+    if (options->ahead >= 0)
+        config->ahead = (enum ahead_choice)options->ahead;
     if (options->sandbox >= 0)
         config->sandbox = (enum sandbox_choice)options->sandbox;
     return steal_ptr(config);

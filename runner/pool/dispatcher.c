@@ -191,6 +191,8 @@ void dispatcher_advance(struct dispatcher *d)
         const char *why = reserve(d, file);
         if (why) {
             announce_blocked(d, file, reservation(file), why);
+            if (!strcmp(why, "pool_full") && lend_recall(d))
+                break;
             if (d->settings->backfill && !strcmp(why, "pool_full"))
                 backfill(d);
             break;

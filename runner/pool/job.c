@@ -200,7 +200,7 @@ static void take_event(struct job *job, const struct event *ev)
 {
     if (job->waits_for_build)
         job_end_wait(job); /* whatever it says, it goes on */
-    if (event_is(ev, "pool_acquire") || event_is(ev, "pool_release"))
+    if (event_is(ev, "pool_acquire") || event_is(ev, "pool_release") || event_is(ev, "pool_spare"))
         lend_take_request(job, ev);
     else if (event_is(ev, "worker_done"))
         job->done = true;

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "network/network.h"
 #include "script/argument.h"
+#include "script/ahead.h"
 #include "script/barrier.h"
 #include "script/json.h"
 #include "script/library.h"
@@ -177,6 +178,7 @@ void script_free(struct script *s)
         return;
     if (s->L)
         lua_close(s->L);
+    ahead_free(s->ahead);
     network_free(s->network);
     barrier_done(s);
     deadline_done(&s->deadline);
@@ -254,6 +256,7 @@ static int close_file_scope(lua_State *L)
 
 void script_close(struct script *s)
 {
+    ahead_forget(s, NULL);
     deadline_start_file(&s->deadline, 0);
     lua_pushcfunction(s->L, close_file_scope);
     call_protected(s->L, NULL);
