@@ -1,14 +1,7 @@
 -- The small print of the test framework: conversions, limits, hooks, what happens inside of what. No machine is booted.
 local inner = require("helpers.inner")
 
--- Outcomes by name, the file's, and the whole result.
-local function run(t, source, args)
-    local result = inner.run(t, {["x.test.lua"] = source}, "--json " .. (args or "") .. " x.test.lua")
-    local file = inner.json(result)["x.test.lua"]
-    local by_name = {}
-    for _, test in ipairs(file.tests) do by_name[test.name] = test end
-    return by_name, file, result
-end
+local run = inner.outcomes
 
 test("a file without tests passes; one whose tests are filtered still runs its chunk", function(t)
     local _, file = run(t, "local x = 1")
@@ -135,8 +128,7 @@ test("settings of the file: checked at once, in force from the next test on", fu
         test("sets", function(t) provium.timeout = "300ms" end)
         test("has", function() while true do end end)
         test("own", {timeout = 60}, function() wait_until(function() end, {timeout = 0.5, desc = "nothing"}) end)]])
-    t:assert_eq(tests.bad.status, "passed")
-    t:assert_eq(tests.sets.status, "passed")
+    for _, name in ipairs{"bad", "sets"} do t:assert_eq(tests[name].status, "passed", name) end
     t:assert_contains(tests.has.message, "timed out after 0.3s")
     t:assert_contains(tests.own.message, "nothing not met within 0.5s")
 end)
