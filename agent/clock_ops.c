@@ -19,10 +19,15 @@ void clock_op_get(struct call *call)
     call_value(call, &value);
 }
 
-static void set(struct call *call, int64_t ns)
+int clock_change(int64_t ns)
 {
     struct timespec ts = from_ns(ns);
-    if (clock_settime(CLOCK_REALTIME, &ts) < 0)
+    return clock_settime(CLOCK_REALTIME, &ts);
+}
+
+static void set(struct call *call, int64_t ns)
+{
+    if (clock_change(ns) < 0)
         call_fail(call, errno);
 }
 

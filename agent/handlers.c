@@ -6,7 +6,6 @@
 #include "handle.h"
 #include "network.h"
 #include "power.h"
-#include "random.h"
 #include "session.h"
 #include "stdin.h"
 #include "tail.h"
@@ -55,7 +54,6 @@ const struct handler handlers[OPERATION_COUNT] = {
     [OPERATION_worker] = {.begin = worker_new, .cancel = worker_end, .object = true},
     [OPERATION_syscall] = FOR_WORKERS,
     [OPERATION_read_mem] = FOR_WORKERS,
-    [OPERATION_reseed] = {.run = random_reseed},
     [OPERATION_quiesce] = {.begin = session_quiesce},
     [OPERATION_poweroff] = {.run = power_op},
     [OPERATION_gate] = {.begin = session_gate, .cancel = session_open_gate},

@@ -5,6 +5,7 @@
  * CPU busy. */
 #include "random.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
 #include <linux/sched.h>
@@ -18,10 +19,10 @@
 
 #include "agent.h"
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "modules.h"
 
-#define SEED_MAX   4096
 #define PARAMETER  " provium.rng_seed="
 #define EARLY_BOOT 121 /* seconds; drivers/char/random.c, crng_reseed_interval */
 
@@ -56,21 +57,15 @@ void random_settle(void)
     keep_busy();
 }
 
-void random_reseed(struct call *call)
+int random_add(struct bytes seed)
 {
-    size_t len;
-    _cleanup_free_ uint8_t *seed = call_receive_all(call, &len);
     _cleanup_close_ int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-    if (!seed || len > SEED_MAX || fd < 0) {
-        if (!call->failed)
-            call_fail(call, fd < 0 ? errno : E2BIG);
-        return;
-    }
-    _cleanup_free_ struct rand_pool_info *pool = xmalloc(sizeof(*pool) + len);
-    pool->entropy_count = (int)(8 * len);
-    pool->buf_size = (int)len;
-    memcpy(pool->buf, seed, len);
+    if (fd < 0)
+        return -1;
+    _cleanup_free_ struct rand_pool_info *pool = xmalloc(sizeof(*pool) + seed.len);
+    pool->entropy_count = (int)(8 * seed.len);
+    pool->buf_size = (int)seed.len;
+    memcpy(pool->buf, seed.data, seed.len);
     /* RNDRESEEDCRNG: before Linux 4.14 there is none, and nothing to do. */
-    if (ioctl(fd, RNDADDENTROPY, pool) < 0 || (ioctl(fd, RNDRESEEDCRNG) < 0 && errno != EINVAL))
-        call_fail(call, errno);
+    return ioctl(fd, RNDADDENTROPY, pool) < 0 || (ioctl(fd, RNDRESEEDCRNG) < 0 && errno != EINVAL) ? -1 : 0;
 }

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "button.h"
+#include "clock_ops.h"
 #include "handle.h"
 #include "process.h"
+#include "random.h"
 #include "worker.h"
 
 #define PORT_READ 4096
@@ -130,6 +132,18 @@ void session_open_gate(struct call *call)
     call_finish(call);
 }
 
+/* A restored guest's clock stands where it stood, and its random numbers would be those of every other clone. */
+static bool refresh(struct call *call, const struct args_hello *args)
+{
+    if (args->version != PROTOCOL_VERSION)
+        call_fail(call, EPROTO);
+    else if (args->time_ns && clock_change(args->time_ns) < 0)
+        call_fail_about(call, errno, "set the clock");
+    else if (args->seed.len && random_add(args->seed) < 0)
+        call_fail_about(call, errno, "add to the random pool");
+    return !call->failed;
+}
+
 void session_hello(struct call *call)
 {
     struct agent *a = call->agent;
@@ -137,8 +151,7 @@ void session_hello(struct call *call)
     struct utsname name;
     char system[sizeof(name.sysname) + sizeof(name.release)];
     channel_put_mark(&a->channel);
-    if (args->version != PROTOCOL_VERSION) {
-        call_fail(call, EPROTO);
+    if (!refresh(call, args)) {
         call_finish(call);
         return;
     }

@@ -84,6 +84,8 @@ const struct option_row option_rows[] = {
      "how guests run (default: the profile's)", accel_words},
     {"sandbox", 0, OPTION_WORD, FIELD(sandbox), "auto|require|off", GROUP_RESOURCES, MACHINE,
      "namespaces around the run (default: the config's)", sandbox_words},
+    {"ahead", 0, OPTION_WORD, FIELD(ahead), "idle|always|never", GROUP_RESOURCES, VERB_RUN | VERB_REPL,
+     "start restored machines ahead of need (default: the config's)", ahead_words},
     {"no-build", 0, OPTION_FLAG, FIELD(no_build), NULL, GROUP_RESOURCES, LAUNCH,
      "run no build commands of profiles", NULL},
     {"no-ksm", 0, OPTION_FLAG, FIELD(no_ksm), NULL, GROUP_RESOURCES, VERB_RUN,

@@ -276,7 +276,7 @@ static int check_combination(const struct parser *p, struct err *e)
 int options_parse(int argc, char **argv, struct options *ret, struct err *e)
 {
     _cleanup_(options_done) struct options options = {
-        .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1, .shuffle = -1,
+        .cpu_overcommit = 1.0, .timeout_ns = TIMEOUT_DEFAULT_NS, .accel = -1, .sandbox = -1, .ahead = -1, .shuffle = -1,
         .repeat = 1, .shard = {1, 1}, .psi_threshold = -1};
     struct parser p = {.argc = argc, .argv = argv, .options = &options};
     if (take_words(&p, e) < 0)

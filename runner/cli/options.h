@@ -44,6 +44,7 @@ struct options {
     char *qemu;
     int accel;   /* enum accel_choice or -1 */
     int sandbox; /* enum sandbox_choice or -1 */
+    int ahead;   /* enum ahead_choice or -1 */
 
     /* repl, console, doctor. */
     char *name, *fixture, *kernel_cmdline; /* NULL: not given */

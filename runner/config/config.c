@@ -26,6 +26,7 @@ static const struct schema_key provium_keys[] = {
     {"cache_dir", SCHEMA_STRING, .offset = offsetof(struct config, cache_dir)},
     {"cache_max_size", SCHEMA_SIZE, .offset = offsetof(struct config, cache_max_size)},
     {"sandbox", SCHEMA_WORD, .offset = offsetof(struct config, sandbox), .words = sandbox_words},
+    {"ahead", SCHEMA_WORD, .offset = offsetof(struct config, ahead), .words = ahead_words},
 };
 
 /* The TOML of a file, or NULL after a "read" or "parse" line. */

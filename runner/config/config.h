@@ -22,10 +22,11 @@
 
 enum accel_choice { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum sandbox_choice { SANDBOX_AUTO, SANDBOX_REQUIRE, SANDBOX_OFF };
+enum ahead_choice { AHEAD_IDLE, AHEAD_ALWAYS, AHEAD_NEVER };
 enum guest_arch { ARCH_X86_64, ARCH_AARCH64 };
 
 /* The words of provium.toml and the command line for the enums above, NULL-terminated. */
-extern const char *const accel_words[], *const sandbox_words[], *const arch_words[];
+extern const char *const accel_words[], *const sandbox_words[], *const ahead_words[], *const arch_words[];
 
 /* Exactly one of path, scratch and template is set (scratch > 0). */
 struct profile_disk {
@@ -64,6 +65,7 @@ struct config {
     char *cache_dir; /* PROVIUM_FIXTURE_CACHE, the key or the default */
     uint64_t cache_max_size;
     enum sandbox_choice sandbox;
+    enum ahead_choice ahead; /* when a machine is started ahead of need */
     struct profile *profiles; /* sorted by name, the built-in one included */
     size_t profile_count;
 };

@@ -15,6 +15,7 @@
 
 const char *const accel_words[] = {"auto", "kvm", "tcg", NULL};
 const char *const sandbox_words[] = {"auto", "require", "off", NULL};
+const char *const ahead_words[] = {"idle", "always", "never", NULL};
 const char *const arch_words[] = {"x86_64", "aarch64", NULL};
 static const char *const format_words[] = {"raw", "qcow2", NULL};
 static const char *const cache_words[] = {"writeback", "writethrough", NULL};

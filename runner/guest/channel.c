@@ -100,13 +100,17 @@ bool guest_channel_has_room(const struct guest *g)
     return g->active && g->active->out.len < CHANNEL_QUEUED;
 }
 
-static void greet(struct guest *g)
+static void greet(struct guest *g, const struct guest_refresh *refresh)
 {
-    _cleanup_buf_ struct buf packed = BUF_INIT(256);
+    _cleanup_buf_ struct buf packed = BUF_INIT(1024);
     struct packer p = {.to = &packed};
     if (getrandom(&g->nonce, sizeof(g->nonce), 0) < 0)
         g->nonce++;
     struct args_hello args = {.version = PROTOCOL_VERSION, .nonce = g->nonce};
+    if (refresh) {
+        args.time_ns = refresh->time_ns;
+        args.seed = refresh->seed;
+    }
     shape_pack(&p, operations[OPERATION_hello].args, &args);
     struct message m = {.kind = MESSAGE_REQUEST,
                         .id = ++g->next_id,
@@ -155,7 +159,7 @@ static void on_announcement(struct guest *g, struct line *l, const struct messag
     }
     g->keep_count = 0;
     if (g->state == GUEST_GREETING)
-        greet(g);
+        greet(g, NULL);
 }
 
 /* An answer to hello, while greeting. */
@@ -170,10 +174,14 @@ static void on_greeting(struct guest *g, const struct message *m)
         set_agent(&g->agent, &value);
         g->state = GUEST_READY;
         g->settled = true;
+        tell(g, GUEST_GREETED, NULL);
     } else if (m->kind == MESSAGE_ERR && !shape_unpack(m->args, &shape_value_err, &refusal)) {
         _cleanup_free_ char *why =
-            xasprintf("the agent speaks protocol version %llu, this provium %d",
-                      (unsigned long long)refusal.version, PROTOCOL_VERSION);
+            refusal.version == PROTOCOL_VERSION
+                ? xasprintf("the agent cannot %.*s: %s", (int)refusal.detail.len, (const char *)refusal.detail.data,
+                            strerror((int)refusal.errno_code))
+                : xasprintf("the agent speaks protocol version %llu, this provium %d",
+                            (unsigned long long)refusal.version, PROTOCOL_VERSION);
         lose(g, why);
     }
 }
@@ -345,7 +353,7 @@ void guest_expect_restart(struct guest *g, const char *why)
     guest_call_fail_all(g, why);
 }
 
-void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count)
+void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count, const struct guest_refresh *refresh)
 {
     new_session(g);
     free(g->keep);
@@ -357,7 +365,7 @@ void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_cou
             continue;
         buf_append(&l->out, SYNC_MARK, SYNC_MARK_LEN);
         g->active = l;
-        greet(g);
+        greet(g, refresh);
         break;
     }
 }

@@ -50,7 +50,7 @@ ssize_t guest_channel_put(struct guest *g, const struct message *m);
 void guest_channel_flush(struct guest *g);
 bool guest_channel_has_room(const struct guest *g);
 /* Begins a new session on the same descriptors; the agent keeps the objects with these ids. */
-void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count);
+void guest_channel_resync(struct guest *g, const uint64_t *keep, size_t keep_count, const struct guest_refresh *refresh);
 /* The agent broke the protocol. */
 void guest_channel_violation(struct guest *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

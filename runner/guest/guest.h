@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "loop/loop.h"
+#include "wire/bytes.h"
 
 #define GUEST_FILE_MAX       (256 * 1024 * 1024) /* read_file */
 #define GUEST_OUTPUT_DEFAULT (64 * 1024 * 1024)  /* per stream of a command */
@@ -27,6 +28,7 @@ struct guest_agent {
 };
 
 enum guest_event {
+    GUEST_GREETED,   /* it has answered: calls can be made */
     GUEST_LOST,      /* the channel is closed for good; `why` */
     GUEST_RESTARTED, /* the agent began anew by itself (a reboot): what it held for us is gone */
 };
@@ -44,6 +46,12 @@ void guest_reconnect(struct guest *g, int virtio_fd, int serial_fd, int line);
 unsigned guest_line(const struct guest *g);
 DEFINE_CLEANUP(struct guest, guest_free)
 void guest_set_event_fn(struct guest *g, guest_event_fn fn, void *arg);
+
+/* What a restored guest has to be told. Borrowed. */
+struct guest_refresh {
+    int64_t time_ns;  /* since the epoch; 0: its clock is right */
+    struct bytes seed; /* for the random pool; empty: none */
+};
 
 /* Waits for the agent and its hello: after a boot, guest_expect_restart or guest_resync (mark.h). */
 int guest_wait_ready(struct guest *g, int64_t deadline, struct err *e);

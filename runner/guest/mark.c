@@ -47,6 +47,11 @@ struct guest_mark *guest_mark_new(struct guest *g)
     return mark;
 }
 
+bool guest_mark_is_empty(const struct guest_mark *mark)
+{
+    return !mark->object_count && !mark->file_count;
+}
+
 void guest_mark_free(struct guest_mark *mark)
 {
     if (!mark)
@@ -93,7 +98,7 @@ static bool is_open(const struct guest *g, uint64_t id)
     return f;
 }
 
-void guest_resync(struct guest *g, const struct guest_mark *mark)
+void guest_resync(struct guest *g, const struct guest_mark *mark, const struct guest_refresh *refresh)
 {
     if (g->state == GUEST_CLOSED)
         return;
@@ -111,5 +116,5 @@ void guest_resync(struct guest *g, const struct guest_mark *mark)
     for (size_t i = 0; i < files; i++)
         if (is_open(g, mark->files[i]))
             keep[n++] = mark->files[i];
-    guest_channel_resync(g, keep, n);
+    guest_channel_resync(g, keep, n, refresh);
 }

@@ -2,13 +2,6 @@
 
 #include "guest/call.h"
 
-int guest_reseed(struct guest *g, const void *seed, size_t n, int64_t deadline, struct err *e)
-{
-    struct guest_call_request request = {.data = seed, .len = n};
-    _cleanup_(guest_call_freep) struct guest_call *call = guest_call_start(g, OPERATION_reseed, &request, "reseed");
-    return guest_call_await(call, deadline, NULL, e);
-}
-
 static int quiesce(struct guest *g, bool end, int64_t deadline, struct err *e)
 {
     struct args_quiesce args = {.end = end};

@@ -119,6 +119,14 @@ int network_detach(struct network *n, uint32_t bridge, const char *member, struc
     return channel_do(n->channel, &r, e);
 }
 
+int network_connect_fd(struct network *n, uint32_t bridge, const char *member, int fd, struct err *e)
+{
+    struct request r;
+    request_about(&r, SWITCH_CONNECT, bridge, member);
+    r.fd = fd;
+    return channel_do(n->channel, &r, e);
+}
+
 int network_connect(struct network *n, uint32_t bridge, const char *member, int *ret_fd,
                     struct err *e)
 {
@@ -126,10 +134,7 @@ int network_connect(struct network *n, uint32_t bridge, const char *member, int 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return err_errno(e, "socketpair");
     _cleanup_close_ int ours = pair[0], theirs = pair[1];
-    struct request r;
-    request_about(&r, SWITCH_CONNECT, bridge, member);
-    r.fd = theirs;
-    if (channel_do(n->channel, &r, e) < 0)
+    if (network_connect_fd(n, bridge, member, theirs, e) < 0)
         return -1;
     *ret_fd = steal_fd(&ours);
     return 0;

@@ -57,6 +57,8 @@ int network_detach(struct network *n, uint32_t bridge, const char *member, struc
  * restart; an earlier connection of that member ends. A member stays one when its QEMU goes. */
 int network_connect(struct network *n, uint32_t bridge, const char *member, int *ret_fd,
                     struct err *e);
+/* The same with a socket (borrowed) whose far end QEMU has already. */
+int network_connect_fd(struct network *n, uint32_t bridge, const char *member, int fd, struct err *e);
 /* Down is what nic:disconnect does: not listed, not reachable, keeps everything. */
 int network_set_link(struct network *n, uint32_t bridge, const char *member, bool up,
                      struct err *e);

@@ -1,5 +1,6 @@
 /* Frames of events/event.h both ways. Out: events, `pool_acquire` {what, memory_bytes, cpus} and `pool_release`.
- * In: `pool_granted` {} or `pool_refused` {message, hint}, one for each acquire; a process asks one at a time. */
+ * In: `pool_granted` {} or `pool_refused` {message, hint}, one for each acquire; a process asks one at a time. `pool_spare` is
+ * answered at once by `spare_granted` or `spare_refused`, beside the others; `spare_recalled` comes at any time. */
 #include "pool/client.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ struct pool_client {
     struct buf input;
     bool answered, granted;
     struct err refusal;
+    struct pool_spare_events spare;
 };
 
 static void take_event(struct pool_client *c, const struct event *ev)
@@ -31,6 +33,12 @@ static void take_event(struct pool_client *c, const struct event *ev)
         if (*hint)
             err_hint(&c->refusal, "%s", hint);
         c->answered = true;
+    } else if (!c->spare.arg) {
+        return;
+    } else if (event_is(ev, "spare_recalled")) {
+        c->spare.recalled(c->spare.arg);
+    } else if (event_is(ev, "spare_granted") || event_is(ev, "spare_refused")) {
+        c->spare.granted(event_is(ev, "spare_granted"), c->spare.arg);
     }
 }
 
@@ -121,6 +129,24 @@ int pool_client_acquire(struct pool_client *c, const char *what, uint64_t memory
     if (loop_wait(c->loop, &c->answered, DEADLINE_NONE) < 0)
         return err_set(e, errno, "interrupted while waiting for the pool");
     return c->granted ? 0 : err_move(e, &c->refusal);
+}
+
+void pool_client_ask_spare(struct pool_client *c, uint64_t memory_bytes, const struct pool_spare_events *events)
+{
+    c->spare = *events;
+    send_amount(c, "pool_spare", "spare", memory_bytes, 0);
+    if (c->fd < 0)
+        c->spare.granted(true, c->spare.arg);
+}
+
+void pool_client_forget_spare(struct pool_client *c)
+{
+    c->spare = (struct pool_spare_events){0};
+}
+
+void pool_client_release_spare(struct pool_client *c, uint64_t memory_bytes)
+{
+    send_amount(c, "pool_release", "spare", memory_bytes, 0);
 }
 
 void pool_client_release(struct pool_client *c, uint64_t memory_bytes, unsigned cpus)

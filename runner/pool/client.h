@@ -1,6 +1,7 @@
 /* The test file's end of its link to the dispatcher: emits events, and asks the pool for memory and CPUs. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -24,4 +25,15 @@ void pool_client_emit_spawned(struct pool_client *c, const struct payload *paylo
  * interrupted). `what` tells apart "claim" and "boot". Refused when the pool could never give them. */
 int pool_client_acquire(struct pool_client *c, const char *what, uint64_t memory_bytes, unsigned cpus,
                         struct err *e);
+/* Asks for memory that nobody needs now, without waiting: `granted` says, later or at once, whether there is some, and
+ * `recalled` that somebody needs it, so that it is given back soon. One request at a time. */
+struct pool_spare_events {
+    void (*granted)(bool granted, void *arg);
+    void (*recalled)(void *arg);
+    void *arg;
+};
+void pool_client_ask_spare(struct pool_client *c, uint64_t memory_bytes, const struct pool_spare_events *events);
+/* Nobody listens any more. */
+void pool_client_forget_spare(struct pool_client *c);
+void pool_client_release_spare(struct pool_client *c, uint64_t memory_bytes);
 void pool_client_release(struct pool_client *c, uint64_t memory_bytes, unsigned cpus);

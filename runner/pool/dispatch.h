@@ -43,6 +43,8 @@ struct job {
     struct source *link_source, *child_source, *kill_timer;
     struct amount held, wanted, claimed;
     struct amount reserved; /* part of `held`: for the claim that the file declares, until it makes it */
+    uint64_t spare_bytes;   /* part of `held`: lent as long as nobody needs it */
+    bool recalled;          /* … and asked back */
     bool waiting, wants_claim, has_claim, done;
     bool waits_for_build; /* of a fixture, by another file… */
     bool builder_is_here; /* … of this run */
@@ -92,12 +94,14 @@ void job_end_wait(struct job *job);
 void job_kill(struct job *job, int number);
 bool job_may_retry(const struct job *job);
 
-/* lend.c: a pool_acquire or pool_release; all that wait and can be served now. */
+/* lend.c: a pool_acquire, pool_spare or pool_release; all that wait and can be served now. */
 void lend_take_request(struct job *job, const struct event *ev);
 /* A fixture_build_waiting: until the job's next event it waits for the file that builds. */
 void lend_wait_for_build(struct job *job, const struct event *ev);
 void lend_serve_waiting(struct dispatcher *d);
 bool lend_someone_waits(const struct dispatcher *d);
+/* Asks back what is lent for spare machines; false when nothing is. */
+bool lend_recall(struct dispatcher *d);
 
 /* announce.c */
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why);

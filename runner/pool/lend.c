@@ -3,7 +3,10 @@
  *
  * When all running files wait, nothing will ever be given back. Then a request that fits goes before its turn, and if
  * there is none, the newest, which closed the circle, is refused. A file that waits for a fixture which another running
- * file builds waits too; a builder outside of this run proves nothing. */
+ * file builds waits too; a builder outside of this run proves nothing.
+ *
+ * Memory for machines that are started ahead of need is lent while there is some and nobody waits, and asked back when
+ * somebody does. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -89,12 +92,26 @@ bool lend_someone_waits(const struct dispatcher *d)
     return find_waiting(d, false, false);
 }
 
+bool lend_recall(struct dispatcher *d)
+{
+    bool any = false;
+    for (struct job *j = d->jobs; j; j = j->next) {
+        if (!j->spare_bytes)
+            continue;
+        any = true;
+        if (!j->recalled)
+            reply(j, "spare_recalled", "", "");
+        j->recalled = true;
+    }
+    return any;
+}
+
 void lend_serve_waiting(struct dispatcher *d)
 {
     struct job *j;
     while ((j = find_waiting(d, false, false))) {
         if (!pool_take(&d->pool, j->wanted)) {
-            if (!all_wait(d))
+            if (lend_recall(d) || !all_wait(d))
                 return;
             j = find_waiting(d, false, true);
             if (!j) {
@@ -120,10 +137,24 @@ void lend_wait_for_build(struct job *job, const struct event *ev)
     lend_serve_waiting(job->d);
 }
 
-static void take_release(struct job *job, struct amount amount)
+static void take_spare(struct job *job, uint64_t memory_bytes)
 {
-    if (amount.memory_bytes > job->held.memory_bytes || amount.cpus > job->held.cpus)
+    struct dispatcher *d = job->d;
+    bool wanted = lend_someone_waits(d) || (d->blocked && !strcmp(d->blocked_why, "pool_full"));
+    bool lent = !wanted && pool_take(&d->pool, (struct amount){.memory_bytes = memory_bytes});
+    if (lent) {
+        job->held.memory_bytes += memory_bytes;
+        job->spare_bytes += memory_bytes;
+        job->recalled = false;
+    }
+    reply(job, lent ? "spare_granted" : "spare_refused", "", "");
+}
+
+static void take_release(struct job *job, struct amount amount, bool spare)
+{
+    if (amount.memory_bytes > (spare ? job->spare_bytes : job->held.memory_bytes) || amount.cpus > job->held.cpus)
         return;
+    job->spare_bytes -= spare ? amount.memory_bytes : 0;
     job->held.memory_bytes -= amount.memory_bytes;
     job->held.cpus -= amount.cpus;
     pool_give_back(&job->d->pool, amount);
@@ -169,7 +200,11 @@ void lend_take_request(struct job *job, const struct event *ev)
     payload_bytes(ev->payload, "what", &what);
     struct amount amount = {.memory_bytes = (uint64_t)memory, .cpus = (uint64_t)cpus};
     if (event_is(ev, "pool_release")) {
-        take_release(job, amount);
+        take_release(job, amount, bytes_is(what, "spare"));
+        return;
+    }
+    if (event_is(ev, "pool_spare")) {
+        take_spare(job, amount.memory_bytes);
         return;
     }
     job->wanted = amount;

@@ -127,6 +127,13 @@ struct qmp *qmp_new(struct loop *loop, int fd, qmp_event_fn on_event, qmp_closed
     return qmp;
 }
 
+void qmp_tell(struct qmp *qmp, qmp_event_fn on_event, qmp_closed_fn on_closed, void *arg)
+{
+    qmp->on_event = on_event;
+    qmp->on_closed = on_closed;
+    qmp->arg = arg;
+}
+
 void qmp_free(struct qmp *qmp)
 {
     if (!qmp)

@@ -17,6 +17,8 @@ typedef void (*qmp_closed_fn)(void *arg);
 
 /* Takes `fd`. Capabilities are negotiated in the background; calls made before wait for it. */
 struct qmp *qmp_new(struct loop *loop, int fd, qmp_event_fn on_event, qmp_closed_fn on_closed, void *arg);
+/* Others hear of events and of the end from now on. */
+void qmp_tell(struct qmp *qmp, qmp_event_fn on_event, qmp_closed_fn on_closed, void *arg);
 void qmp_free(struct qmp *qmp);
 DEFINE_CLEANUP(struct qmp, qmp_free)
 

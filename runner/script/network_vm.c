@@ -55,15 +55,11 @@ static bool is_live(const struct vm_object *o)
     return vm_state(o->vm) == VM_BOOTED || vm_state(o->vm) == VM_PAUSED;
 }
 
-static void nic_id(const struct vm_nic *nic, char id[static 32])
-{
-    snprintf(id, 32, "nic%u", nic->bridge);
-}
-
 /* A QEMU has the NIC from now on, and the guest has not shown it yet. */
 static void note_plugged(struct vm_nic *nic)
 {
     nic->plugged = true;
+    snprintf(nic->device_id, sizeof(nic->device_id), "nic%u", nic->bridge);
     memcpy(nic->device_mac, nic->mac, sizeof(nic->mac));
     nic->awaited = nic->configured = false;
     *nic->guest_name = '\0';
@@ -81,7 +77,7 @@ int network_connect_plugged(struct script *s, struct vm_object *o, struct machin
         }
         memcpy(nics[i].mac, o->nics[i].mac, sizeof(nics[i].mac));
         nics[i].slot = -1;
-        nic_id(&o->nics[i], nics[i].id);
+        memcpy(nics[i].id, o->nics[i].device_id, sizeof(nics[i].id));
     }
     return 0;
 }
@@ -185,9 +181,9 @@ static int plug(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
     struct machine_nic m = {.fd = -1};
     if (!nic || !is_live(o))
         return 0;
-    nic_id(nic, m.id);
     if (nic->plugged)
-        return vm_set_link(o->vm, m.id, true, deadline, e);
+        return vm_set_link(o->vm, nic->device_id, true, deadline, e);
+    snprintf(m.id, sizeof(m.id), "nic%u", nic->bridge);
     memcpy(m.mac, nic->mac, sizeof(m.mac));
     if (network_connect(s->network, nic->bridge, o->name, &m.fd, e) < 0)
         return -1;
@@ -209,13 +205,11 @@ static int plug_missing(struct script *s, struct vm_object *o, lua_State *L, int
 static int check_unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     struct vm_nic *nic = nic_argument(o, L);
-    char id[32];
     (void)s;
     (void)deadline;
     if (!nic || !nic->plugged || !is_live(o))
         return 0;
-    nic_id(nic, id);
-    if (vm_nic_slot(o->vm, id) < 0)
+    if (vm_nic_slot(o->vm, nic->device_id) < 0)
         return err_set(e, ENOTSUP, "the NIC was there at boot; only one that came later can be unplugged");
     if (vm_state(o->vm) == VM_PAUSED)
         return err_set(e, EBUSY, "%s is paused; resume it first", o->label);
@@ -227,7 +221,6 @@ static int unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t d
 {
     (void)s;
     struct vm_nic *nic = nic_argument(o, L);
-    char id[32];
     if (!nic)
         return 0;
     nic->detached = true;
@@ -235,12 +228,11 @@ static int unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t d
         remove_nic(o, nic);
         return 0;
     }
-    nic_id(nic, id);
-    if (vm_set_link(o->vm, id, false, deadline, e) < 0)
+    if (vm_set_link(o->vm, nic->device_id, false, deadline, e) < 0)
         return -1;
-    if (!lua_toboolean(L, 3) || vm_nic_slot(o->vm, id) < 0)
+    if (!lua_toboolean(L, 3) || vm_nic_slot(o->vm, nic->device_id) < 0)
         return 0;
-    if (vm_unplug_nic(o->vm, id, deadline, e) < 0)
+    if (vm_unplug_nic(o->vm, nic->device_id, deadline, e) < 0)
         return -1;
     remove_nic(o, nic);
     return 0;
@@ -252,10 +244,7 @@ static int drop(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
     struct vm_nic *nic = nic_argument(o, L);
     _cleanup_err_ struct err ignored = ERR_INIT;
     (void)e;
-    char id[32] = "";
-    if (nic)
-        nic_id(nic, id);
-    lua_pushboolean(L, *id && vm_nic_slot(o->vm, id) >= 0 && vm_state(o->vm) == VM_BOOTED);
+    lua_pushboolean(L, nic && nic->plugged && vm_nic_slot(o->vm, nic->device_id) >= 0 && vm_state(o->vm) == VM_BOOTED);
     unplug(s, o, L, deadline, &ignored);
     return 0;
 }
@@ -263,12 +252,10 @@ static int drop(struct script *s, struct vm_object *o, lua_State *L, int64_t dea
 static int change_link(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     struct vm_nic *nic = nic_argument(o, L);
-    char id[32];
     (void)s;
     if (!nic || !nic->plugged || !is_live(o))
         return 0;
-    nic_id(nic, id);
-    return vm_set_link(o->vm, id, lua_toboolean(L, 3), deadline, e);
+    return vm_set_link(o->vm, nic->device_id, lua_toboolean(L, 3), deadline, e);
 }
 
 static int configure(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)

@@ -27,6 +27,7 @@ struct script_settings {
     unsigned first_cid;       /* identifiers of this file's VMs follow it */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    const struct library *library; /* the framework's Lua part, compiled; NULL: compile it */
     int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 
@@ -44,6 +45,7 @@ struct script {
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
     struct staging temporary; /* holds the snapshots without a path; none yet: its path is NULL */
     unsigned temporary_count; /* names given out */
+    struct ahead *ahead;      /* machines for restores to come (ahead.h); NULL: none yet */
     bool from_fixture;        /* what is restored now is a fixture's */
     bool restore_refused;     /* the last restore failed, and its snapshot is to blame */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */

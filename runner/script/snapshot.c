@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/strv.h"
 #include "base/tree.h"
+#include "script/ahead.h"
 #include "script/argument.h"
 #include "script/handle.h"
 #include "script/network.h"
@@ -54,10 +55,8 @@ static size_t collect_nics(lua_State *L, int index, const struct vm_object *o, s
     size_t n = 0;
     for (size_t i = 0; i < o->nic_count && n < VM_NICS_MAX; i++) {
         const struct vm_nic *nic = &o->nics[i];
-        char id[32];
         if (!nic->plugged)
             continue;
-        snprintf(id, sizeof(id), "nic%u", nic->bridge);
         lua_rawgeti(L, index, nic->bridge);
         const char *bridge = lua_tostring(L, -1); /* anchored by the table */
         lua_pop(L, 1);
@@ -65,7 +64,7 @@ static size_t collect_nics(lua_State *L, int index, const struct vm_object *o, s
         network_member(script_of(L)->network, nic->bridge, o->name, &info, NULL);
         nics[n++] = (struct snapshot_nic){.bridge = (char *)(bridge ? bridge : ""),
                                           .mac = (char *)nic->device_mac,
-                                          .slot = vm_nic_slot(o->vm, id),
+                                          .slot = vm_nic_slot(o->vm, nic->device_id),
                                           .link = info.link && !nic->detached};
     }
     return n;
@@ -140,6 +139,7 @@ static int arrange_nics(lua_State *L, int index, struct vm_object *o, const stru
         sorted[n] = *nic;
         sorted[n].plugged = true;
         snprintf(sorted[n].device_mac, sizeof(sorted[n].device_mac), "%s", info->nics[n].mac);
+        machine_restored_nic(n, sorted[n].device_id);
         memmove(nic, nic + 1, (size_t)(o->nics + o->nic_count - nic - 1) * sizeof(*nic));
         o->nic_count--;
     }
@@ -153,26 +153,42 @@ static int arrange_nics(lua_State *L, int index, struct vm_object *o, const stru
     return 0;
 }
 
-static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_file *file, struct vm_mark *mark,
-                         struct err *e)
+/* The NICs of a machine that runs already: their near ends go to the switch. */
+static int connect_spare(struct script *s, struct vm_object *o, struct spare *spare, struct machine_nic *nics, struct err *e)
 {
-    const struct snapshot_info *info = snapshot_file_info(file);
+    for (size_t i = 0; i < o->nic_count && o->nics[i].plugged; i++) {
+        _cleanup_close_ int fd = spare_take_nic(spare, i);
+        if (network_connect_fd(s->network, o->nics[i].bridge, o->name, fd, e) < 0)
+            return -1;
+        nics[i].fd = -1;
+        memcpy(nics[i].id, o->nics[i].device_id, sizeof(nics[i].id));
+    }
+    return 0;
+}
+
+/* From `file`, or from `spare`; takes the one that there is. */
+static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_file *file, struct spare *spare,
+                         struct vm_mark *mark, struct err *e)
+{
+    const struct snapshot_info *info = snapshot_file_info(spare ? spare_file(spare) : file);
     struct machine_nic nics[VM_NICS_MAX];
     size_t count = info->nic_count;
-    if (network_connect_plugged(s, o, nics, e) < 0) {
+    if ((spare ? connect_spare(s, o, spare, nics, e) : network_connect_plugged(s, o, nics, e)) < 0) {
         snapshot_file_free(file);
+        spare_free(spare);
         return -1;
     }
     for (size_t i = 0; i < count; i++)
         nics[i].slot = info->nics[i].slot;
-    o->launch.boot.machine.nics = nics;
-    o->launch.boot.machine.nic_count = count;
+    struct vm_boot *boot = &o->launch.boot;
+    boot->machine.nics = nics;
+    boot->machine.nic_count = count;
     o->time_pinned = info->time_pinned;
-    int result = vm_restore_begin(o->vm, &o->launch.boot, file, mark, e);
-    o->launch.boot.machine.nics = NULL;
-    o->launch.boot.machine.nic_count = 0;
+    int result = spare ? vm_restore_spare(o->vm, boot, spare, mark, e) : vm_restore_begin(o->vm, boot, file, mark, e);
+    boot->machine.nics = NULL;
+    boot->machine.nic_count = 0;
     for (size_t i = 0; i < count; i++)
-        close(nics[i].fd);
+        close_fd(&nics[i].fd);
     return result;
 }
 
@@ -206,23 +222,46 @@ static struct snapshot_file *prepare(struct script *s, struct vm_object *o, cons
     return steal_ptr(file);
 }
 
+/* May the guest have run before the VM gets it? Machines that are restored together would miss each other meanwhile, and so
+ * would a process and the host that holds it. */
+static bool may_be_warm(const struct vm_mark *mark, bool alone)
+{
+    return alone && (!mark || vm_mark_is_empty(mark));
+}
+
+/* A machine that was started ahead of need, if there is one for that snapshot. */
+static struct spare *take_ahead(struct script *s, struct vm_object *o, const char *path, bool warm)
+{
+    struct ahead_machine m;
+    if (!ahead_take(s, path, warm, &m))
+        return NULL;
+    o->launch = m.launch;
+    o->launch.boot.machine.name = o->name;
+    o->profile = m.profile;
+    return m.spare;
+}
+
 static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
     (void)deadline;
     enum vm_state state = vm_state(o->vm);
+    const char *path = lua_tostring(L, 2);
     struct vm_mark *mark = lua_toboolean(L, 4) ? o->mark : NULL;
     if (!mark && state != VM_CREATED && state != VM_SHUTDOWN)
         return err_set(e, 0, "restore: VM is %s; call vm:shutdown() first", vm_state_name(state));
     launch_done(&o->launch);
-    struct snapshot_file *file = prepare(s, o, lua_tostring(L, 2), e);
-    if (!file)
+    struct spare *spare = take_ahead(s, o, path, may_be_warm(mark, lua_toboolean(L, 5)));
+    struct snapshot_file *file = spare ? NULL : prepare(s, o, path, e);
+    if (!spare && !file)
         return err_prefix(e, "restore");
-    const struct snapshot_info *info = snapshot_file_info(file);
+    const struct snapshot_info *info = snapshot_file_info(spare ? spare_file(spare) : file);
+    o->was_ahead = spare;
     if (arrange_nics(L, 3, o, info, e) < 0 || vm_charge(s, o, info->memory_bytes, info->cpus, e) < 0) {
         snapshot_file_free(file);
+        spare_free(spare);
         return err_prefix(e, "restore");
     }
-    if (begin_machine(s, o, file, mark, e) < 0) {
+    if (begin_machine(s, o, file, spare, mark, e) < 0) {
         vm_release_charge(s, o);
         return -1;
     }
@@ -231,7 +270,7 @@ static int begin(struct script *s, struct vm_object *o, lua_State *L, int64_t de
     return 0;
 }
 
-/* core.vm_restore_begin(vm, path, {bridge ids}, with_mark) */
+/* core.vm_restore_begin(vm, path, {bridge ids}, with_mark, alone) */
 static int begin_binding(lua_State *L)
 {
     check_path(L, 2, "restore: path");
@@ -267,6 +306,22 @@ static int run(struct script *s, struct vm_object *o, lua_State *L, int64_t dead
 static int run_binding(lua_State *L)
 {
     return run_step(L, "restore", run);
+}
+
+/* core.vm_ahead(vm, path, with_mark, alone): the next restore from `path` is likely to be like that of this VM */
+static int ahead_binding(lua_State *L)
+{
+    struct vm_object *o = check_vm(L);
+    const struct vm_mark *mark = lua_toboolean(L, 3) ? o->mark : NULL;
+    ahead_expect(script_of(L), check_path(L, 2, "restore: path"), o->name, may_be_warm(mark, lua_toboolean(L, 4)));
+    return 0;
+}
+
+/* core.ahead_forget(path) */
+static int ahead_forget_binding(lua_State *L)
+{
+    ahead_forget(script_of(L), luaL_checkstring(L, 1));
+    return 0;
 }
 
 /* core.vm_unboot(vm): as if it had never been booted */
@@ -369,6 +424,7 @@ static int path_size_binding(lua_State *L)
 /* core.path_delete(path): with everything in it; a path that is gone is fine */
 static int path_delete_binding(lua_State *L)
 {
+    ahead_forget(script_of(L), luaL_checkstring(L, 1));
     tree_remove(luaL_checkstring(L, 1));
     return 0;
 }
@@ -423,6 +479,8 @@ void snapshot_open(lua_State *L)
         {"vm_restore_begin", begin_binding},
         {"vm_restore_load", load_binding},
         {"vm_restore_run", run_binding},
+        {"vm_ahead", ahead_binding},
+        {"ahead_forget", ahead_forget_binding},
         {"snapshot_info", info_binding},
         {"temporary_path", temporary_path_binding},
         {"absolute_path", absolute_path_binding},

@@ -13,6 +13,7 @@ struct vm_nic {
     uint32_t bridge;
     char mac[24];        /* as the bridge knows it */
     char device_mac[24]; /* that its device came with: another one after the restore of a clone */
+    char device_id[32];  /* of its device in the running QEMU */
     bool plugged;        /* the running QEMU has it */
     bool detached;       /* not a member any more; what the QEMU has of it is gone at the next boot */
     bool awaited;        /* the guest was given its time to show it */
@@ -35,6 +36,7 @@ struct vm_object {
     size_t nic_count;
     struct launch launch; /* of the boot in progress */
     bool launching;
+    bool was_ahead;         /* its QEMU was started before it was asked for */
     bool time_pinned;       /* the test decides what time it is in the guest */
     struct vm_mark *mark;   /* of the file's baseline, or NULL */
     bool closing;           /* being shut down by the test or the end of its scope */

@@ -219,7 +219,7 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
 {
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
-    o->launching = false;
+    o->launching = o->was_ahead = false;
     if (build(s, o->profile, deadline, e) < 0 || vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {

@@ -25,6 +25,7 @@ void vm_announce_boot(struct script *s, struct vm_object *o, const char *source)
     payload_add_uint(&p, "cpus", machine->cpus);
     payload_add_int(&p, "boot_ns", clock_monotonic_ns() - vm_started_ns(o->vm));
     payload_add_text(&p, "source", source);
+    payload_add_bool(&p, "ahead", o->was_ahead);
     pool_client_emit_spawned(s->pool, &p, console_log_fd(vm_console(o->vm)));
     o->script = s;
     vm_on_ended(o->vm, on_ended, o);

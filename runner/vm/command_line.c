@@ -1,9 +1,15 @@
 #include "vm/command_line.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+
+void machine_restored_nic(size_t index, char id[static 32])
+{
+    snprintf(id, 32, "restored%zu", index);
+}
 
 static bool is_auto(const char *s)
 {

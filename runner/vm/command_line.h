@@ -37,6 +37,9 @@ struct machine {
     uint64_t rng_seed;
 };
 
+/* The id of the NIC at that place of a snapshot, in any machine that goes on with it. */
+void machine_restored_nic(size_t index, char id[static 32]);
+
 /* What QEMU's device_add and -device take for a NIC, without "virtio-net-pci,": no offloads, frames as they are. No
  * announcements after a restore: QEMU 7.2 crashes at the reset of a NIC that has them when announce-rounds is 0. */
 #define MACHINE_NIC_FEATURES                                                                       \

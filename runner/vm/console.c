@@ -124,30 +124,25 @@ static void on_drain_exit(struct source *s, pid_t pid, int status, void *arg)
         c->on_output(c->on_output_arg);
 }
 
-int console_connect(struct console *c, int *ret_fd, struct err *e)
+int console_connect(struct console *c, int fd, struct err *e)
 {
     stop_drain(c);
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return err_errno(e, "console socket");
     pid_t pid = process_fork();
     if (pid < 0) {
         err_errno(e, "console drain");
-        close(pair[0]);
-        close(pair[1]);
+        close(fd);
         return -1;
     }
     if (!pid) {
-        int keep[] = {pair[0], c->log_fd, c->event_fd};
+        int keep[] = {fd, c->log_fd, c->event_fd};
         process_keep_fds(keep, ARRAY_SIZE(keep));
-        drain_run(pair[0], c->log_fd, c->event_fd);
+        drain_run(fd, c->log_fd, c->event_fd);
     }
     c->drain = pid;
-    c->socket_fd = pair[0];
+    c->socket_fd = fd;
     c->drain_source = loop_add_child(c->loop, pid, on_drain_exit, c);
     c->ended = false;
     console_mark_boot(c);
-    *ret_fd = pair[1];
     return 0;
 }
 

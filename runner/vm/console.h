@@ -20,8 +20,8 @@ struct console *console_new(struct loop *loop, const char *directory, struct err
 void console_free(struct console *c);
 DEFINE_CLEANUP(struct console, console_free)
 
-/* A boot begins: makes the socket whose far end (*ret_fd, the caller's) QEMU gets as its serial port. */
-int console_connect(struct console *c, int *ret_fd, struct err *e);
+/* A boot begins. `fd` becomes the console's: a socket whose far end is QEMU's serial port. */
+int console_connect(struct console *c, int fd, struct err *e);
 /* Waits until everything that QEMU wrote before it ended is in the log (bounded by `deadline`). */
 void console_finish(struct console *c, int64_t deadline);
 

@@ -3,7 +3,7 @@
 
 #include "snapshot/snapshot_file.h"
 #include "vm/panic.h"
-#include "vm/qemu.h"
+#include "vm/start.h"
 #include "vm/vm.h"
 
 struct vm {
@@ -49,14 +49,21 @@ struct vm {
     bool ended_told;
 };
 
-/* From any state: forgets what was of an earlier boot and starts QEMU. `line` as for guest_reconnect. */
-int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e);
+/* From any state: forgets what was of an earlier boot and starts QEMU, or goes on with one that was started `ahead`, and
+ * whose parts it takes. `line` as for guest_reconnect. */
+int vm_start(struct vm *vm, const struct vm_boot *boot, struct started *ahead, int line, struct err *e);
 /* Waits until the agent answers; on failure `failure` says why, unless the call was interrupted. */
 int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *note, int64_t deadline, struct err *e);
 /* The other half of vm_start: waits likewise; the VM is booted, or has a cause of death. */
 int vm_end_start(struct vm *vm, const char *call, const char *note, int64_t deadline, struct err *e);
 /* "<call>: VM is <state>; <what to do>" */
 int vm_wrong_state(const struct vm *vm, const char *call, struct err *e);
+/* vm_restore_begin, with a QEMU that was started ahead or NULL. */
+int vm_restore_start(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct started *ahead,
+                     struct vm_mark *mark, struct err *e);
+/* What a machine with this origin is told when it goes on; borrows `seed`, which it fills. */
+#define VM_SEED_BYTES 64
+struct guest_refresh vm_refresh(const struct snapshot_info *info, uint8_t seed[static VM_SEED_BYTES]);
 /* booted or paused */
 bool vm_is_live(const struct vm *vm);
 /* Takes the text. */

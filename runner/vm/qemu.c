@@ -103,6 +103,12 @@ struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *f
     return q;
 }
 
+void qemu_tell(struct qemu *q, qemu_exit_fn on_exit, void *arg)
+{
+    q->on_exit = on_exit;
+    q->arg = arg;
+}
+
 void qemu_free(struct qemu *q)
 {
     if (!q)

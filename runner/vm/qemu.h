@@ -16,6 +16,8 @@ typedef void (*qemu_exit_fn)(void *arg);
 /* Starts argv[0] with `fds` (kept open in the child under the same numbers) and nothing else. */
 struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *fds, size_t fd_count,
                         qemu_exit_fn on_exit, void *arg, struct err *e);
+/* Another one hears of the exit. */
+void qemu_tell(struct qemu *q, qemu_exit_fn on_exit, void *arg);
 /* Kills and reaps when it still runs. */
 void qemu_free(struct qemu *q);
 DEFINE_CLEANUP(struct qemu, qemu_free)

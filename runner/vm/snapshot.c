@@ -17,7 +17,6 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "guest/clock.h"
 #include "guest/mark.h"
 #include "guest/system.h"
 #include "vm/host_cpu.h"
@@ -43,7 +42,6 @@
 #define FIRMWARE_ADDRESS (UINT64_C(0x100000000) - FIRMWARE_SIZE)
 
 #define MACHINE_SUFFIX   "-machine"
-#define SEED_BYTES       64
 #define EVENT_NS         (200 * NS_PER_MS)
 
 struct vm_mark {
@@ -79,6 +77,11 @@ struct vm_mark *vm_mark_new(struct vm *vm, int64_t deadline, struct err *e)
     mark->guest = guest_mark_new(guest);
     mark->generation = vm->generation;
     return mark;
+}
+
+bool vm_mark_is_empty(const struct vm_mark *mark)
+{
+    return guest_mark_is_empty(mark->guest);
 }
 
 void vm_mark_free(struct vm_mark *mark)
@@ -221,8 +224,8 @@ int vm_capture(struct vm *vm, const char *path, const struct vm_capture *c, int6
 
 /* ------------------------------------------------------------------------------------------------- restoring */
 
-int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
-                     struct err *e)
+int vm_restore_start(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct started *ahead,
+                     struct vm_mark *mark, struct err *e)
 {
     if (!mark && vm->state != VM_CREATED && vm->state != VM_SHUTDOWN) {
         snapshot_file_free(file);
@@ -230,9 +233,15 @@ int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_
     }
     vm_shutdown(vm);
     vm->base = file;
-    if (vm_start(vm, boot, snapshot_file_info(file)->serial_agent, e) < 0)
+    if (vm_start(vm, boot, ahead, snapshot_file_info(file)->serial_agent, e) < 0)
         return err_prefix(e, "restore");
     return 0;
+}
+
+int vm_restore_begin(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct vm_mark *mark,
+                     struct err *e)
+{
+    return vm_restore_start(vm, boot, file, NULL, mark, e);
 }
 
 /* Its version is looked at before it sees any state. */
@@ -285,26 +294,23 @@ int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)
     return err_prefix(e, "restore");
 }
 
-/* The guest's clock stands where it stood, and its random numbers would be those of every other clone. */
-static int refresh(struct vm *vm, const struct snapshot_info *info, int64_t deadline, struct err *e)
+struct guest_refresh vm_refresh(const struct snapshot_info *info, uint8_t seed[static VM_SEED_BYTES])
 {
-    uint8_t seed[SEED_BYTES];
-    if (!info->time_pinned && guest_clock_set(vm->guest, clock_realtime_ns(), deadline, e) < 0)
-        return -1;
-    if (info->seeded)
-        return 0;
-    if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
-        return err_errno(e, "getrandom");
-    return guest_reseed(vm->guest, seed, sizeof(seed), deadline, e);
+    struct guest_refresh refresh = {.time_ns = info->time_pinned ? 0 : clock_realtime_ns()};
+    if (!info->seeded && getrandom(seed, VM_SEED_BYTES, 0) == VM_SEED_BYTES)
+        refresh.seed = bytes_of(seed, VM_SEED_BYTES);
+    return refresh;
 }
 
 int vm_restore_run(struct vm *vm, const struct vm_boot *boot, const struct vm_mark *mark, int64_t deadline, struct err *e)
 {
+    uint8_t seed[VM_SEED_BYTES];
+    const struct guest_refresh refresh = vm_refresh(snapshot_file_info(vm->base), seed);
     qmp_send(vm->qmp, "cont", NULL);
-    guest_resync(vm->guest, mark ? mark->guest : NULL);
+    guest_resync(vm->guest, mark ? mark->guest : NULL, &refresh);
     if (vm_end_start(vm, "restore", boot->accel_note, deadline, e) < 0)
         return -1;
     if (mark)
         vm->generation = mark->generation;
-    return refresh(vm, snapshot_file_info(vm->base), deadline, e) < 0 ? err_prefix(e, "restore") : 0;
+    return 0;
 }

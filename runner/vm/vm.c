@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "guest/clock.h"
@@ -126,16 +124,6 @@ void vm_on_ended(struct vm *vm, vm_ended_fn fn, void *arg)
 
 /* -------------------------------------------------------------------------------------------- boot */
 
-enum { SOCKET_QMP, SOCKET_AGENT, SOCKET_AGENT_ISA, SOCKETS, CHANNELS_MAX = 8 };
-
-static int make_memory(struct vm *vm, uint64_t bytes, struct err *e)
-{
-    vm->memory_fd = memfd_create("guest memory", MFD_CLOEXEC);
-    if (vm->memory_fd < 0 || ftruncate(vm->memory_fd, (off_t)bytes) < 0)
-        return err_errno(e, "guest memory");
-    return 0;
-}
-
 static void note_origin(struct vm *vm, const struct machine *m)
 {
     snapshot_info_done(&vm->origin);
@@ -152,68 +140,27 @@ static void note_origin(struct vm *vm, const struct machine *m)
     };
 }
 
-/* Makes the channels, starts QEMU with their far ends, keeps the near ones. */
-static int start_qemu(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
+/* The VM goes on with it. */
+static int adopt(struct vm *vm, const struct machine *m, struct started *s, int line, struct err *e)
 {
-    struct machine m = boot->machine;
-    _cleanup_strv_ struct strv argv = STRV_INIT;
-    int near[SOCKETS] = {-1, -1, -1}, far[SOCKETS] = {-1, -1, -1}, console_fd = -1, state_fd = -1, result = -1;
-    for (int i = 0; i < SOCKETS; i++) {
-        int pair[2];
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-            err_errno(e, "socket pair");
-            goto out;
-        }
-        near[i] = pair[0];
-        far[i] = pair[1];
-    }
-    if (console_connect(vm->console, &console_fd, e) < 0)
-        goto out;
-    m.qmp_fd = far[SOCKET_QMP];
-    m.agent_fd = far[SOCKET_AGENT];
-    m.agent_isa_fd = far[SOCKET_AGENT_ISA];
-    m.console_fd = console_fd;
-    if (!vm->base && make_memory(vm, m.memory_bytes, e) < 0)
-        goto out;
-    if (vm->base && (state_fd = snapshot_file_state(vm->base, e)) < 0)
-        goto out;
-    m.state_fd = state_fd;
-    m.memory_fd = vm->base ? snapshot_file_fd(vm->base) : vm->memory_fd;
-    note_origin(vm, &m);
-    machine_command_line(&m, &argv);
-    size_t count = 0;
-    int fds[CHANNELS_MAX + VM_NICS_MAX];
-    const int fixed[] = {far[SOCKET_QMP], far[SOCKET_AGENT], far[SOCKET_AGENT_ISA], console_fd,
-                         m.kernel_fd,     m.initrd_fd,       m.memory_fd,           m.state_fd};
-    for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
-        if (fixed[i] >= 0)
-            fds[count++] = fixed[i];
-    for (size_t i = 0; i < m.nic_count; i++) {
-        fds[count++] = m.nics[i].fd;
-        if (m.nics[i].slot >= 0)
-            memcpy(vm->slots[m.nics[i].slot], m.nics[i].id, sizeof(vm->slots[0]));
-    }
-    vm->qemu = qemu_start(vm->loop, &argv, fds, count, vm_on_qemu_exit, vm, e);
-    if (!vm->qemu)
-        goto out;
-    vm->qmp = qmp_new(vm->loop, steal_fd(&near[SOCKET_QMP]), vm_on_qmp_event, vm_on_qmp_closed, vm);
+    note_origin(vm, m);
+    for (size_t i = 0; i < m->nic_count; i++)
+        if (m->nics[i].slot >= 0)
+            memcpy(vm->slots[m->nics[i].slot], m->nics[i].id, sizeof(vm->slots[0]));
+    vm->qemu = steal_ptr(s->qemu);
+    vm->qmp = steal_ptr(s->qmp);
+    vm->memory_fd = steal_fd(&s->memory_fd);
     if (!vm->guest)
         vm->guest = guest_new(vm->loop, -1, -1);
     guest_set_event_fn(vm->guest, vm_on_guest_event, vm);
-    guest_reconnect(vm->guest, steal_fd(&near[SOCKET_AGENT]), steal_fd(&near[SOCKET_AGENT_ISA]), line);
-    result = 0;
-out:
-    for (int i = 0; i < SOCKETS; i++) {
-        close_fd(&near[i]);
-        close_fd(&far[i]);
-    }
-    close_fd(&console_fd);
-    close_fd(&state_fd);
-    return result;
+    guest_reconnect(vm->guest, steal_fd(&s->agent_fd), steal_fd(&s->agent_isa_fd), line);
+    return console_connect(vm->console, steal_fd(&s->console_fd), e);
 }
 
-int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
+int vm_start(struct vm *vm, const struct vm_boot *boot, struct started *ahead, int line, struct err *e)
 {
+    const struct started_events events = {vm_on_qmp_event, vm_on_qmp_closed, vm_on_qemu_exit, vm};
+    struct started started = STARTED_INIT;
     vm_set_cause(vm, NULL);
     free(vm->failure);
     vm->failure = NULL;
@@ -226,7 +173,13 @@ int vm_start(struct vm *vm, const struct vm_boot *boot, int line, struct err *e)
     vm->agent_timeout_ns = boot->agent_timeout_ns;
     vm->started_ns = clock_monotonic_ns();
     vm->state = VM_DEAD; /* until it has booted */
-    if (start_qemu(vm, boot, line, e) < 0) {
+    if (ahead)
+        started_tell(ahead, &events);
+    int result = ahead ? 0 : started_begin(vm->loop, &boot->machine, vm->base, &events, &started, e);
+    if (!result)
+        result = adopt(vm, &boot->machine, ahead ? ahead : &started, line, e);
+    started_done(&started);
+    if (result < 0) {
         drop_qemu(vm);
         vm_set_cause(vm, xstrdup(err_message(e)));
         vm->booting = false;
@@ -241,7 +194,7 @@ int vm_boot_begin(struct vm *vm, const struct vm_boot *boot, struct err *e)
     if (vm_is_live(vm))
         return err_set(e, 0, "boot: VM is %s already", vm_state_name(vm->state));
     drop_qemu(vm);
-    return vm_start(vm, boot, -1, e) < 0 ? err_prefix(e, "boot") : 0;
+    return vm_start(vm, boot, NULL, -1, e) < 0 ? err_prefix(e, "boot") : 0;
 }
 
 /* Reports the failure, with the console's end. */

@@ -103,6 +103,8 @@ int vm_capture(struct vm *vm, const char *path, const struct vm_capture *capture
  * processes from then on, until vm_mark_release after vm_thaw, or a restore. */
 struct vm_mark;
 struct vm_mark *vm_mark_new(struct vm *vm, int64_t deadline, struct err *e);
+/* Does it hold nothing, so that a restore without it gives the same? */
+bool vm_mark_is_empty(const struct vm_mark *mark);
 void vm_mark_free(struct vm_mark *mark);
 DEFINE_CLEANUP(struct vm_mark, vm_mark_free)
 int vm_mark_release(struct vm *vm, int64_t deadline, struct err *e);

@@ -119,6 +119,8 @@ void vm_on_guest_event(struct guest *g, enum guest_event event, const char *why,
 {
     struct vm *vm = arg;
     (void)g;
+    if (event == GUEST_GREETED)
+        return;
     if (event == GUEST_RESTARTED) {
         begin_generation(vm); /* without a reset of the machine: kexec, or the agent was started again */
         return;

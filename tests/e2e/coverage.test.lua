@@ -131,7 +131,7 @@ test("usage errors and unreadable sources", function(t)
         t:assert_contains(result.err, "provium-coverage: ", args)
     end
     t:assert_contains(coverage(t, dir, "--help").out, "--fail-under")
-    t:assert_contains(coverage(t, dir, "--version").out, "protocol 1")
+    t:assert_contains(coverage(t, dir, "--version").out, "protocol 2")
 end)
 
 test("live from a run's socket", function(t)

@@ -39,7 +39,7 @@ test("the run is framed and every file comes to one end per attempt", function(t
     t:assert_eq(list[1].kind, "run_started")
     t:assert_eq(list[#list].kind, "run_completed")
     local start, finish = list[1].payload, list[#list].payload
-    t:assert_eq(start.protocol_version, 1)
+    t:assert_eq(start.protocol_version, 2)
     t:assert_eq(start.files, 4)
     t:assert_eq(start.shard, "1/1")
     t:assert_eq(#start.input_hash, 64)

@@ -12,7 +12,7 @@ local FIELDS = {
     test_skipped = "attempt log meta name path reason",
     test_passed = "attempt duration_ns earlier file flaky line log meta name path",
     test_failed = "attempt console_excerpt duration_ns file line log meta name path reason traceback will_retry",
-    vm_spawned = "boot_ns cid cpus file memory_bytes profile source vm_name",
+    vm_spawned = "ahead boot_ns cid cpus file memory_bytes profile source vm_name",
     vm_shutdown = "cid duration_ns file reason vm_name",
     pool_state = "available in_flight psi_pct queued used vms",
     claim_acquired = "amount path",
@@ -30,7 +30,7 @@ for word in ([[ts argv input_hash host total provium_version pid cid key psi_pct
         snapshot_bytes]]):gmatch("%S+") do varying[word] = true end
 
 local BYTES = {
-    run_started = [=[\83\a2ts{integer}\a4kind\abrun_started\a7payload\89\b0protocol_version\01\afprovium_version{string}\a4argv{table}\a4seed\05\a5shard\a31/1\aainput_hash{string}\a5files\03\a5total{map}\a4host{map}]=],
+    run_started = [=[\83\a2ts{integer}\a4kind\abrun_started\a7payload\89\b0protocol_version\02\afprovium_version{string}\a4argv{table}\a4seed\05\a5shard\a31/1\aainput_hash{string}\a5files\03\a5total{map}\a4host{map}]=],
     file_discovered = [=[\83\a2ts{integer}\a4kind\affile_discovered\a7payload\84\a4path\aaa.test.lua\acfixture_refs\90\aedeclared_claim\82\acmemory_bytes\ce\04\00\00\00\a4cpus\01\a6repeat\01]=],
     file_blocked = [=[\83\a2ts{integer}\a4kind\acfile_blocked\a7payload\83\a4path\aaf.test.lua\abwaiting_for\82\acmemory_bytes\ce\03 \00\00\a4cpus\00\a6reason\a4jobs]=],
     file_dispatched = [=[\83\a2ts{integer}\a4kind\affile_dispatched\a7payload\85\a4path\aaa.test.lua\abreservation\82\acmemory_bytes\ce\07 \00\00\a4cpus\01\a7attempt\01\a6worker\00\a3pid{integer}]=],
@@ -39,7 +39,7 @@ local BYTES = {
     test_skipped = [=[\83\a2ts{integer}\a4kind\actest_skipped\a7payload\86\a4path\aaa.test.lua\a7attempt\01\a3log\90\a4meta\81\a4skip\c3\a4name\a3off\a6reason\b3skipped (meta.skip)]=],
     test_passed = [=[\83\a2ts{integer}\a4kind\abtest_passed\a7payload\8a\a4path\aaa.test.lua\a7attempt\01\a5flaky\c2\a7earlier\c0\abduration_ns{integer}\a4file\aaa.test.lua\a4line\02\a3log\91\a2\c3\a4\a4meta\84\a2at\82\a1a\c4\01\ff\a1b\cb?\f8\00\00\00\00\00\00\a1n\94\01\ff\c3\cf\00\00\01\00\00\00\00\00\a4spec\a1S\a4tags\92\a1x\a1y\a4name\a4good]=],
     test_failed = [=[\83\a2ts{integer}\a4kind\abtest_failed\a7payload\8c\a4path\aaa.test.lua\a7attempt\01\aawill_retry\c2\afconsole_excerpt\a0\abduration_ns{integer}\a4file\aaa.test.lua\a4line\03\a3log\91\a3one\a4meta\80\a4name\a3bad\a6reason\b1a.test.lua:3: why\a9traceback\d9=\0a    [C]: in global 'error'\0a    a.test.lua:3: in local 'body']=],
-    vm_spawned = [=[\83\a2ts{integer}\a4kind\aavm_spawned\a7payload\88\a4file\aae.test.lua\a7vm_name\a4base\a7profile\a5small\acmemory_bytes\ce\10\00\00\00\a3cid{integer}\a4cpus\01\a7boot_ns{integer}\a6source\a4boot]=],
+    vm_spawned = [=[\83\a2ts{integer}\a4kind\aavm_spawned\a7payload\89\a4file\aae.test.lua\a7vm_name\a4base\a7profile\a5small\acmemory_bytes\ce\10\00\00\00\a3cid{integer}\a4cpus\01\a7boot_ns{integer}\a6source\a4boot\a5ahead\c2]=],
     vm_shutdown = [=[\83\a2ts{integer}\a4kind\abvm_shutdown\a7payload\85\a4file\aae.test.lua\a7vm_name\a4base\a3cid{integer}\abduration_ns{integer}\a6reason\a8shutdown]=],
     pool_state = [=[\83\a2ts{integer}\a4kind\aapool_state\a7payload\86\a4used\82\acmemory_bytes\00\a4cpus\00\a9available\82\acmemory_bytes\ce@\00\00\00\a4cpus\02\a9in_flight\00\a6queued\00\a3vms\00\a7psi_pct{float}]=],
     claim_acquired = [=[\83\a2ts{integer}\a4kind\aeclaim_acquired\a7payload\82\a4path\aaa.test.lua\a6amount\82\acmemory_bytes\ce\04\00\00\00\a4cpus\01]=],

@@ -185,7 +185,7 @@ static void unknown_keys_get_a_suggestion(void **state)
     assert_refused(
         "[provium]\nrots = []\n",
         "invalid config in `FILE`: unknown key `rots` in [provium]; accepted: roots, cache_dir, "
-        "cache_max_size, sandbox; did you mean `roots`? (line 2, column 1)");
+        "cache_max_size, sandbox, ahead; did you mean `roots`? (line 2, column 1)");
     assert_refused(
         "[provum]\n",
         "invalid config in `FILE`: unknown key `provum` in the top level; accepted: provium, "

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,15 @@ static int64_t soon(void)
     return deadline_after(60 * NS_PER_S);
 }
 
+/* *ret_qemu: the end that QEMU gets. */
+static int connect_qemu(struct console *c, int *ret_qemu)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    *ret_qemu = pair[1];
+    return console_connect(c, pair[0], NULL);
+}
+
 static void output_and_input(void **state)
 {
     (void)state;
@@ -23,7 +33,7 @@ static void output_and_input(void **state)
     int qemu;
     size_t sent;
     char text[16];
-    assert_int_equal(console_connect(c, &qemu, NULL), 0);
+    assert_int_equal(connect_qemu(c, &qemu), 0);
     assert_int_equal(write_full(qemu, "hello", 5), 0);
     assert_int_equal(console_wait(c, 4, soon()), 1);
     assert_int_equal(console_read(c, 0, text, sizeof(text)), 5);
@@ -36,7 +46,7 @@ static void output_and_input(void **state)
     assert_false(console_connected(c));
     assert_int_equal(console_write(c, "x", 1, soon(), &sent, NULL), -1);
     /* The next boot goes on in the same log. */
-    assert_int_equal(console_connect(c, &qemu, NULL), 0);
+    assert_int_equal(connect_qemu(c, &qemu), 0);
     assert_int_equal(console_boot_start(c), 5);
     assert_int_equal(write_full(qemu, "again", 5), 0);
     close(qemu);
@@ -55,7 +65,7 @@ static void a_flood_is_taken_while_the_runner_is_busy(void **state)
     static char block[MIB];
     int qemu;
     memset(block, 'x', sizeof(block));
-    assert_int_equal(console_connect(c, &qemu, NULL), 0);
+    assert_int_equal(connect_qemu(c, &qemu), 0);
     for (int i = 0; i < 300; i++)
         assert_int_equal(write_full(qemu, block, sizeof(block)), 0);
     assert_int_equal(write_full(qemu, "END", 3), 0);

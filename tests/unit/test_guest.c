@@ -317,11 +317,20 @@ static void a_new_session(void **state)
     assert_int_equal(mkfifo(fifo, 0644), 0);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(guest_read_file(f->guest, fifo, &b, deadline_after(i % 4 * NS_PER_MS), NULL), -1);
-        guest_resync(f->guest, NULL);
+        guest_resync(f->guest, NULL, NULL);
         assert_false(guest_is_ready(f->guest));
         assert_ok(guest_wait_ready(f->guest, SOON, &e));
         assert_ok(guest_ping(f->guest, SOON, &e));
     }
+}
+
+/* A time that no clock can have. */
+static void a_session_that_cannot_begin(void **state)
+{
+    struct agent_fixture *f = *state;
+    const struct guest_refresh refresh = {.time_ns = -NS_PER_S};
+    guest_resync(f->guest, NULL, &refresh);
+    assert_error(guest_wait_ready(f->guest, SOON, &e), ENOTCONN, "the agent cannot set the clock: Invalid argument");
 }
 
 static void the_channel_may_close(void **state)
@@ -364,6 +373,7 @@ int main(void)
         WITH_AGENT(interruption_cancels),
         WITH_AGENT(clocks),
         WITH_AGENT(a_new_session),
+        WITH_AGENT(a_session_that_cannot_begin),
         WITH_AGENT(the_channel_may_close),
         WITH_AGENT(the_agent_may_die),
     };

@@ -316,7 +316,7 @@ static void marks(void **state)
     assert_ok(guest_process_write(ended, "\n", 1, SOON, &e));
     assert_ok(guest_process_wait(ended, DEADLINE_NONE, SOON, &r, &e));
     assert_int_equal(r.exit_code, 6);
-    guest_resync(f->guest, mark);
+    guest_resync(f->guest, mark, NULL);
     assert_ok(guest_wait_ready(f->guest, SOON, &e));
     /* What came later is lost, and what was kept works. */
     assert_int_equal(guest_process_wait(later, DEADLINE_NONE, SOON, &r, &o), -1);
@@ -348,7 +348,7 @@ static void marks(void **state)
     guest_mark_free(mark);
     /* Without a mark nothing is kept; its processes go on, unheard. */
     kept = start(f, "read x");
-    guest_resync(f->guest, NULL);
+    guest_resync(f->guest, NULL, NULL);
     assert_ok(guest_wait_ready(f->guest, SOON, &e));
     assert_string_equal(guest_process_lost(kept), "the machine was restored");
     guest_process_free(kept);

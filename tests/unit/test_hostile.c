@@ -296,13 +296,13 @@ static void false_hello(void **state)
 static void another_version(void **state)
 {
     struct played *p = *state;
-    struct value_err refusal = {.errno_code = EPROTO, .version = 2};
+    struct value_err refusal = {.errno_code = EPROTO, .version = PROTOCOL_VERSION + 1};
     struct err e = ERR_INIT;
     announce(p, NULL);
     struct message m = {.kind = MESSAGE_ERR, .id = receive(p).id};
     send_packed(p, m, &shape_value_err, &refusal);
     assert_int_equal(guest_wait_ready(p->guest, SOON, &e), -1);
-    assert_string_equal(e.message, "the agent speaks protocol version 2, this provium 1");
+    assert_string_equal(e.message, "the agent speaks protocol version 3, this provium 2");
     err_clear(&e);
 }
 

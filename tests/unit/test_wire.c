@@ -1,4 +1,4 @@
-/* Frames, messages and shapes. The golden vectors pin protocol version 1: a change of any byte of them means a new
+/* Frames, messages and shapes. The golden vectors pin protocol version 2: a change of any byte of them means a new
  * PROTOCOL_VERSION, in the same commit. */
 #include "unit.h"
 
@@ -128,7 +128,7 @@ static void golden_messages(void **state)
 static void open_bits(void **state)
 {
     (void)state;
-    assert_int_equal(PROTOCOL_VERSION, 1);
+    assert_int_equal(PROTOCOL_VERSION, 2);
     assert_int_equal(OPEN_READ | OPEN_WRITE << 8, 0x201);
     assert_int_equal(OPEN_CREATE | OPEN_TRUNCATE << 8, 0x804);
     assert_int_equal(OPEN_APPEND | OPEN_EXCLUSIVE << 8, 0x2010);

@@ -6,7 +6,7 @@
 #include "wire/frame.h"
 #include "wire/msgpack.h"
 
-#define PROTOCOL_VERSION 1
+#define PROTOCOL_VERSION 2
 
 /* The most that one message carries of a body; a page multiple, so that pieces of a file stay aligned. */
 #define PIECE_MAX 61440

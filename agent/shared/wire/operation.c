@@ -20,7 +20,7 @@
 
 static const struct shape shape_nothing = {NULL, 0, sizeof(struct nothing)};
 
-SHAPE(args_hello, U(args_hello, version), U(args_hello, nonce));
+SHAPE(args_hello, U(args_hello, version), U(args_hello, nonce), I(args_hello, time_ns), D(args_hello, seed));
 SHAPE(value_hello, U(value_hello, version), U(value_hello, nonce), U(value_hello, pid),
       T(value_hello, agent_version), T(value_hello, guest_os), T(value_hello, agent_features));
 SHAPE(args_exec, U(args_exec, argc), U(args_exec, envc), U(args_exec, groupc),

@@ -19,8 +19,11 @@ struct nothing {
     char unused;
 };
 
+/* For a guest that was restored: what time it is, 0 if its clock is right, and entropy. */
 struct args_hello {
     uint64_t version, nonce;
+    int64_t time_ns;
+    struct bytes seed;
 };
 struct value_hello {
     uint64_t nonce, version, pid;
@@ -209,7 +212,6 @@ struct value_err {
     OPERATION(worker, nothing, value_exited)                                                       \
     OPERATION(syscall, args_syscall, value_syscall)                                                \
     OPERATION(read_mem, args_read_mem, nothing)                                                    \
-    OPERATION(reseed, nothing, nothing)                                                            \
     OPERATION(quiesce, args_quiesce, nothing)                                                      \
     OPERATION(poweroff, args_poweroff, nothing)                                                    \
     OPERATION(gate, nothing, nothing)                                                              \

@@ -390,7 +390,7 @@ local function shuffle()
     end
 end
 
--- The state that each test begins with, when the file asks for that (reset_between_tests).
+-- The state that each test begins with, when the file asks for that (reset_between_tests). Returns how many there are.
 local function take_baseline(filter)
     local count = 0
     for _, entry in ipairs(tests) do
@@ -398,18 +398,19 @@ local function take_baseline(filter)
     end
     scopes.end_chunk()
     if scopes.wants_reset() and count > 0 then scopes.take_baseline(count > 1) end
+    return count
 end
 
 -- Brings that state back; what fails poisons the rest of the file.
-local function reset()
-    local ok, problem = pcall(scopes.reset)
+local function reset(again)
+    local ok, problem = pcall(scopes.reset, again)
     if not ok then poisoned = tostring(problem) end
 end
 
 -- Runs the registered tests. Returns nothing; every outcome is an event.
 function framework.run(filter)
     if filter.shuffle then shuffle() end
-    take_baseline(filter)
+    local left = take_baseline(filter)
     local plan = {}
     for i, entry in ipairs(tests) do
         plan[i] = {name = entry.name, meta = entry.meta, file = entry.file, line = entry.line}
@@ -424,7 +425,8 @@ function framework.run(filter)
         elseif over then
             fail_unrun(entry, "not run: " .. over)
         else
-            if changed and scopes.wants_reset() and not poisoned then reset() end
+            if changed and scopes.wants_reset() and not poisoned then reset(left > 1) end
+            left = left - 1
             if poisoned then
                 fail_unrun(entry, "failed-due-to-poisoned-state: " .. poisoned)
             else

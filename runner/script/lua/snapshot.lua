@@ -107,12 +107,16 @@ local function place(vm, nics)
     return ids
 end
 
--- Several steps each for all VMs: `list` holds {vm=, path=, info=}.
-local function restore_all(list, marked)
-    for _, one in ipairs(list) do core.vm_restore_begin(one.vm, one.path, place(one.vm, one.info.nics), marked) end
+-- Several steps each for all VMs: `list` holds {vm=, path=, info=}. `again`: they are likely to be restored once more.
+local function restore_all(list, marked, again)
+    local alone = #list == 1
+    for _, one in ipairs(list) do core.vm_restore_begin(one.vm, one.path, place(one.vm, one.info.nics), marked, alone) end
     for _, one in ipairs(list) do core.vm_restore_load(one.vm) end
     for _, one in ipairs(list) do core.vm_restore_run(one.vm, marked) end
-    for _, one in ipairs(list) do bridges.plug_missing(one.vm) end
+    for _, one in ipairs(list) do
+        bridges.plug_missing(one.vm)
+        if again then core.vm_ahead(one.vm, one.path, marked, alone) end
+    end
 end
 
 function core.vm_methods.restore(vm, what)
@@ -122,7 +126,7 @@ function core.vm_methods.restore(vm, what)
     if state ~= "created" and state ~= "shutdown" then
         error(("%s: VM is %s; call vm:shutdown() first"):format(call, state), 2)
     end
-    scopes.at_caller(2, function() restore_all{{vm = vm, path = path, info = core.snapshot_info(path)}} end)
+    scopes.at_caller(2, function() restore_all({{vm = vm, path = path, info = core.snapshot_info(path)}}, false, true) end)
     return vm
 end
 
@@ -357,8 +361,8 @@ local function replace_bridges(list)
     end
 end
 
--- Brings everything into the recorded state. `marked`: the VMs' own marks are used, so that handles stay valid.
-local function bring_back(all, marked)
+-- Brings everything into the recorded state. `marked`: the VMs' own marks are used, so that handles stay valid; `again` as above.
+local function bring_back(all, marked, again)
     local concerned, running = {}, {}
     for _, one in ipairs(all.vms) do concerned[one.vm] = true end
     for _, one in ipairs(all.bridges) do bridges.check_replace("lab:restore", one.bridge, concerned) end
@@ -367,7 +371,7 @@ local function bring_back(all, marked)
         if one.path then running[#running + 1] = one end
     end
     replace_bridges(all.bridges)
-    local ok, problem = pcall(restore_all, running, marked)
+    local ok, problem = pcall(restore_all, running, marked, again)
     if not ok then
         for _, one in ipairs(running) do one.vm:shutdown() end
         error(problem, 0)
@@ -377,7 +381,7 @@ local function bring_back(all, marked)
     end
 end
 
-local function restore_lab(lab, dir) bring_back(match(lab, read_lab(dir), {vms = {}, bridges = {}})) end
+local function restore_lab(lab, dir) bring_back(match(lab, read_lab(dir), {vms = {}, bridges = {}}), false, true) end
 
 function scopes.lab_methods.restore(lab, what)
     scopes.fields_of(lab, "lab:restore")
@@ -436,12 +440,19 @@ function scopes.take_baseline(keep)
         if is_running(vm) then core.vm_mark_release(vm) end
         if states[vm] == "paused" then vm:pause() end
     end
-    baseline = {index = read_lab(target), members = copy_members(scopes.root(), {})}
+    baseline = {dir = target, index = read_lab(target), members = copy_members(scopes.root(), {})}
+    local running = match(scopes.root(), baseline.index, {vms = {}, bridges = {}}).vms
+    for i = #running, 1, -1 do
+        if not running[i].path then table.remove(running, i) end
+    end
+    for _, one in ipairs(running) do core.vm_ahead(one.vm, one.path, true, #running == 1) end
 end
 
-function scopes.reset()
+-- `again`: there will be another one.
+function scopes.reset(again)
     bring_members_back(baseline.members)
-    bring_back(match(scopes.root(), baseline.index, {vms = {}, bridges = {}}), true)
+    bring_back(match(scopes.root(), baseline.index, {vms = {}, bridges = {}}), true, again)
+    if not again then core.ahead_forget(baseline.dir) end
 end
 
 ------------------------------------------------------------------------------------------------------- for fixtures
