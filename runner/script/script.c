@@ -90,6 +90,8 @@ static int open_state(lua_State *L)
     json_open(L);
     seed_random(L, s->settings->seed, s->path);
     add_search_paths(L, s->settings->roots);
+    run_source(L, "coroutine", 0);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.resumers");
     core_open(L);
     barrier_open(L);
     vm_open(L);
