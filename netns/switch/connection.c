@@ -118,8 +118,11 @@ static void make_busy(struct server *s, struct connection *c)
 static void make_room(struct connection *c)
 {
     struct slab *now = c->slabs[c->current];
-    if (now && now->references == 1 && c->start == c->end)
-        c->start = c->end = 0;
+    if (now && now->references == 1) { /* nobody has a frame of it: the cache's own, from the start */
+        memmove(now->bytes, now->bytes + c->start, c->end - c->start);
+        c->end -= c->start;
+        c->start = 0;
+    }
     if (now && SLAB_SIZE - c->end >= READ_MIN)
         return;
     unsigned next = 0;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "snapshot/snapshot_file.h"
 #include "wire/message.h"
 
 #define FLAG_COLUMN 34
@@ -72,7 +73,10 @@ static void print_overview(FILE *out)
     for (size_t i = 0; i < verb_count; i++)
         if (verbs[i].name) {
             _cleanup_free_ char *usage = xasprintf("%s %s", verbs[i].name, verbs[i].operands);
-            fprintf(out, "  %-*s%s\n", FLAG_COLUMN - 2, usage, verbs[i].summary);
+            if (strlen(usage) < FLAG_COLUMN - 2)
+                fprintf(out, "  %-*s%s\n", FLAG_COLUMN - 2, usage, verbs[i].summary);
+            else
+                fprintf(out, "  %s\n%*s%s\n", usage, FLAG_COLUMN, "", verbs[i].summary);
         }
 }
 
@@ -90,5 +94,5 @@ void help_print(FILE *out, const struct verb *verb)
 
 void version_print(FILE *out)
 {
-    fprintf(out, "provium %s\nprotocol %d\n", PROVIUM_VERSION, PROTOCOL_VERSION);
+    fprintf(out, "provium %s\nprotocol %d\nsnapshot format %d\n", PROVIUM_VERSION, PROTOCOL_VERSION, SNAPSHOT_FORMAT);
 }

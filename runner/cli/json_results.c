@@ -78,10 +78,11 @@ static void take_test(struct file_result *r, const json_t *test)
         payload_add_packed(&p, copied[i], bytes_of(buf_head(&value), value.len));
     }
     _cleanup_free_ char *message = text_of(test, "message"), *reason = text_of(test, "reason"), *console = text_of(test, "console");
-    payload_add_text(&p, "reason", message ? message : reason ? reason : "");
+    const char *why = message ? message : reason ? reason : "";
+    payload_add_text(&p, "reason", why);
     payload_add_text(&p, "console_excerpt", console);
     payload_add_bool(&p, "flaky", flaky);
-    payload_add_text(&p, "earlier", "failed in an earlier attempt");
+    payload_add_text(&p, "earlier", *why ? why : "failed in an earlier attempt");
     payload_add_int(&p, "duration_ns", integer_of(test, "duration_ms") * NS_PER_MS);
     payload_write(&p, &packed);
     struct event ev = {.payload = bytes_of(buf_head(&packed), packed.len)};

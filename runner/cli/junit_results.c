@@ -1,5 +1,5 @@
 /* The inverse of report/junit.c, for what it writes and no other XML: no CDATA, no entities of its own. A file becomes the
- * object that --json would have written, as far as JUnit tells: of meta only scalars, as text; no attempts. */
+ * object that --json would have written, as far as JUnit tells: of meta only scalars, as text. */
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
@@ -131,6 +131,17 @@ static json_t *milliseconds(const struct reader *r)
     return json_integer(seconds > 0 && seconds < 1e12 ? (json_int_t)(seconds * 1000 + 0.5) : 0);
 }
 
+/* Of a test, a part of its meta; before the first test, one of the file. */
+static void take_property(struct reader *r, json_t *file, json_t *test)
+{
+    const char *name = attribute(r, "name"), *value = attribute(r, "value");
+    json_t *meta = json_object_get(test, "meta");
+    if (meta)
+        json_object_set_new(meta, name, json_string(value));
+    else if (!strcmp(name, "attempts") || !strcmp(name, "repeat"))
+        json_object_set_new(file, name, json_integer((json_int_t)strtoul(value, NULL, 10)));
+}
+
 static void open_element(struct reader *r, json_t *file, json_t *test)
 {
     if (is(r, "testcase")) {
@@ -142,7 +153,7 @@ static void open_element(struct reader *r, json_t *file, json_t *test)
         json_object_set_new(test, "status", json_string("passed"));
         json_object_set_new(test, "meta", json_object());
     } else if (is(r, "property")) {
-        json_object_set_new(json_object_get(test, "meta"), attribute(r, "name"), json_string(attribute(r, "value")));
+        take_property(r, file, test);
     } else if (is(r, "failure")) {
         json_object_set_new(test, "status", json_string("failed"));
     } else if (is(r, "skipped")) {
@@ -160,7 +171,7 @@ static void close_element(struct reader *r, json_t *file, json_t *test)
 {
     _cleanup_free_ char *text = xstrndup((const char *)buf_head(&r->text), r->text.len);
     const char *status = json_string_value(json_object_get(file, "status"));
-    if (is(r, "failure")) {
+    if (is(r, "failure") || is(r, "flakyFailure")) {
         json_object_set_new(test, "message", json_string(text));
     } else if (is(r, "error")) {
         json_object_set_new(file, status && !strcmp(status, "failed") ? "chunk_error" : "detail", json_string(text));
@@ -179,9 +190,10 @@ static void close_element(struct reader *r, json_t *file, json_t *test)
     }
 }
 
-static void begin_suite(struct reader *r, json_t *file)
+static void begin_suite(struct reader *r, json_t *file, json_t *test)
 {
     json_object_clear(file);
+    json_object_clear(test);
     json_object_set_new(file, "path", json_string(attribute(r, "name")));
     json_object_set_new(file, "status", json_string("passed"));
     json_object_set_new(file, "duration_ms", milliseconds(r));
@@ -218,7 +230,7 @@ int junit_results_read(const struct buf *text, struct replay *ret, struct err *e
             if (token == TOKEN_OPEN) {
                 buf_clear(&r.text);
                 if (is(&r, "testsuite"))
-                    begin_suite(&r, file);
+                    begin_suite(&r, file, test);
                 else
                     open_element(&r, file, test);
             }

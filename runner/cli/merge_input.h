@@ -26,6 +26,12 @@ int junit_results_read(const struct buf *text, struct replay *ret, struct err *e
 struct json_t;
 void json_results_add(struct replay *r, const struct json_t *object);
 
+/* Whether a file is a report of provium-coverage, in JSON. */
+bool merge_is_coverage(const char *path);
+/* Joins such reports, all operands, into text or --json on standard output, and --html. Returns the exit code. */
+struct options;
+int merge_coverage(const struct options *options, struct err *e);
+
 /* One event stream of all inputs, which must be streams: files first discovered, then everything by time, and totals. */
 int merge_events_write(const struct merge_input *inputs, size_t count, const struct run_totals *totals, int exit_code,
                        const char *path, struct err *e);

@@ -16,6 +16,7 @@
 #include "cli/setup.h"
 #include "cli/verb.h"
 #include "config/values.h"
+#include "fixture/base.h"
 #include "fixture/evict.h"
 #include "fixture/key.h"
 #include "events/payload.h"
@@ -103,7 +104,7 @@ static bool is_stale(const struct fixture_world *world, const char *name)
         return true;
     }
     const struct store_id vm = {world->config->cache_dir, key.hex, FIXTURE_VM}, lab = {vm.directory, key.hex, FIXTURE_LAB};
-    bool stale = !store_has(&vm, STORE_ENTRY) && !store_has(&lab, STORE_ENTRY);
+    bool stale = !base_is_complete(&vm) && !base_is_complete(&lab);
     fixture_key_done(&key);
     return stale;
 }

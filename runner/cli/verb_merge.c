@@ -169,12 +169,16 @@ int verb_merge(const struct options *options)
                       .durations = history_new()};
     int rc = 0;
     if (!paths->count)
-        rc = err_set(&e, 0, "merge: nothing to merge: name the event streams of all shards");
-    for (size_t i = 0; i < paths->count && !rc; i++)
+        rc = err_set(&e, 0, "merge: nothing to merge: name what all shards have left (--save-events, --json, --junit, provium-coverage --json)");
+    bool coverage = paths->count && merge_is_coverage(paths->items[0]);
+    if (coverage)
+        rc = merge_coverage(options, &e);
+    m.count = coverage ? 0 : m.count;
+    for (size_t i = 0; i < m.count && !rc; i++)
         rc = merge_input_read(&m.inputs[i], paths->items[i], &e);
-    if (!rc)
+    if (!rc && !coverage)
         rc = check_shards(&m, options->allow_missing, &e);
-    if (!rc)
+    if (!rc && !coverage)
         rc = report(&m, options, &e);
     if (e.message) {
         say_error(&e);

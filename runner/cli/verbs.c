@@ -12,7 +12,7 @@ const struct verb verbs[] = {
     {"doctor", VERB_DOCTOR, "[PROFILE]", 1, "check this machine, and say how to fix what is amiss",
      verb_doctor},
     {"merge", VERB_MERGE, "RESULTS...", -1,
-     "join the results of shards (events, JSON, JUnit) into the reports of one run",
+     "join the results of shards (events, JSON, JUnit, coverage) into the reports of one run",
      verb_merge},
     {"lsp-setup", VERB_LSP, "[DIR]", 1, "write the types of test files into DIR, for editors",
      verb_lsp_setup},

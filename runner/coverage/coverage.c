@@ -15,7 +15,6 @@
 struct entry {
     char *name; /* of the bucket */
     struct covered_test test;
-    size_t order;
 };
 
 struct entries {
@@ -91,8 +90,8 @@ static void add_entry(struct entries *all, const char *name, const struct covere
         all->capacity = all->capacity ? 2 * all->capacity : 256;
         all->items = xreallocarray(all->items, all->capacity, sizeof(*all->items));
     }
-    all->items[all->count] = (struct entry){.name = xstrdup(name), .test = *test, .order = all->tests};
-    all->count++;
+    all->items[all->count] = (struct entry){.name = xstrdup(name), .test = *test};
+    all->items[all->count++].test.order = all->tests;
 }
 
 static void count_test(struct tally *t, const struct covered_test *test)
@@ -119,11 +118,11 @@ static void add_file(struct coverage *c, struct entries *all, const struct file_
         [TEST_PASSED] = COVERED_PASSED, [TEST_FAILED] = COVERED_FAILED, [TEST_SKIPPED] = COVERED_SKIPPED};
     for (size_t i = 0; i < r->test_count; i++) {
         const struct test_result *t = &r->tests[i];
-        const struct covered_test test = {r->path, t->name, status_of[t->status], t->flaky};
+        const struct covered_test test = {.path = r->path, .name = t->name, .status = status_of[t->status], .flaky = t->flaky};
         add_test(c, all, &test, &t->meta);
     }
     if (r->running) {
-        const struct covered_test test = {r->path, r->running, COVERED_UNFINISHED, false};
+        const struct covered_test test = {.path = r->path, .name = r->running, .status = COVERED_UNFINISHED};
         add_test(c, all, &test, &r->running_meta);
     }
 }
@@ -135,7 +134,7 @@ static int by_bucket(const void *a, const void *b)
     int order = unset ? unset : strcmp(x->name, y->name);
     if (!order)
         order = strcmp(x->test.path, y->test.path);
-    return order ? order : x->order < y->order ? -1 : x->order > y->order;
+    return order ? order : x->test.order < y->test.order ? -1 : x->test.order > y->test.order;
 }
 
 static void cut_buckets(struct coverage *c, struct entries *all)

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/strv.h"
 #include "events/replay.h"
 
@@ -16,6 +17,7 @@ struct covered_test {
     const char *path, *name; /* borrowed from the replay */
     enum covered_status status;
     bool flaky;
+    size_t order; /* among all tests */
 };
 
 struct tally {
@@ -45,6 +47,16 @@ void coverage_free(struct coverage *c);
 DEFINE_CLEANUP(struct coverage, coverage_free)
 /* Percent of buckets (of those expected, if that is known) in which tests passed and none failed; UNSET_BUCKET is left out. */
 double coverage_percent(const struct coverage *c, const struct strv *expected);
+
+/* The reports of shards, joined (join.c). */
+struct coverage_set;
+struct coverage_set *coverage_set_new(void);
+void coverage_set_free(struct coverage_set *set);
+DEFINE_CLEANUP(struct coverage_set, coverage_set_free)
+/* Takes what coverage_json has written for one shard, a report per line; `name` is for errors. */
+int coverage_set_add(struct coverage_set *set, const char *name, const struct buf *text, struct err *e);
+/* One report per key. They are the set's. */
+struct coverage *const *coverage_set_end(struct coverage_set *set, size_t *ret_count);
 
 /* Each appends one report. */
 void coverage_text(struct buf *out, const struct coverage *c);

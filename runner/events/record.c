@@ -95,10 +95,13 @@ static void begin_span(struct run_record *r, enum run_span_kind kind, const stru
 
 static void take_spans(struct run_record *r, const struct event *ev)
 {
-    struct bytes file = {0};
+    struct bytes file = {0}, reason = {0};
     bool builds = event_is(ev, "fixture_build_started"), waits = event_is(ev, "fixture_build_waiting");
     payload_bytes(ev->payload, builds || waits || event_is(ev, "fixture_cache_hit") ? "file" : "path", &file);
     if (event_is(ev, "file_blocked")) {
+        payload_bytes(ev->payload, "reason", &reason);
+        if (bytes_is(reason, "build_lock"))
+            return; /* fixture_build_waiting tells more */
         end_span(r, SPAN_BLOCKED, (struct bytes){0}, ev->ts);
         begin_span(r, SPAN_BLOCKED, ev, "path", "reason");
     } else if (event_is(ev, "file_dispatched")) {

@@ -24,6 +24,20 @@ static void emit_now(struct job *job, const char *kind, const struct payload *pa
     emit(job, clock_realtime_ns(), bytes_str(kind), payload);
 }
 
+static void add_blocked(struct payload *p, const struct dispatch_file *file, struct amount wanted, const char *why)
+{
+    payload_add_text(p, "path", file->label);
+    payload_add_amount(p, "waiting_for", wanted.memory_bytes, wanted.cpus);
+    payload_add_text(p, "reason", why);
+}
+
+void announce_build_lock(struct job *job)
+{
+    _cleanup_payload_ struct payload p = PAYLOAD_INIT;
+    add_blocked(&p, job->work->file, (struct amount){0}, "build_lock");
+    emit_now(job, "file_blocked", &p);
+}
+
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why)
 {
     if (d->blocked == file && !strcmp(d->blocked_why, why))
@@ -31,9 +45,7 @@ void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, st
     d->blocked = file;
     d->blocked_why = why;
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
-    payload_add_text(&p, "path", file->label);
-    payload_add_amount(&p, "waiting_for", wanted.memory_bytes, wanted.cpus);
-    payload_add_text(&p, "reason", why);
+    add_blocked(&p, file, wanted, why);
     event_stream_emit(d->settings->stream, 0, "file_blocked", &p);
 }
 

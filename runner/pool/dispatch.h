@@ -105,6 +105,8 @@ bool lend_recall(struct dispatcher *d);
 
 /* announce.c */
 void announce_blocked(struct dispatcher *d, const struct dispatch_file *file, struct amount wanted, const char *why);
+/* It runs, and waits for a build that somebody else has begun. */
+void announce_build_lock(struct job *job);
 void announce_dispatched(struct job *job);
 void announce_claim(struct job *job, const char *kind);
 /* An event of the worker's, completed by what only the dispatcher knows. */

@@ -208,8 +208,10 @@ static void take_event(struct job *job, const struct event *ev)
         file_result_take(job->result, ev);
     else
         announce_forward(job, ev);
-    if (event_is(ev, "fixture_build_waiting"))
+    if (event_is(ev, "fixture_build_waiting")) {
+        announce_build_lock(job);
         lend_wait_for_build(job, ev);
+    }
 }
 
 static void on_link(struct source *s, uint32_t events, void *arg)

@@ -72,19 +72,21 @@ static void unpack_job(const struct event *ev, struct job *job)
     job->run.run_id = payload_string(run, "run_id");
 }
 
-/* Blocks for the first frame. */
+/* Blocks for the first frame; what comes behind it stays in the socket. */
 static int receive_job(int fd, struct job *job)
 {
-    _cleanup_buf_ struct buf in = BUF_INIT(EVENT_FRAME_MAX);
+    _cleanup_buf_ struct buf in = BUF_INIT(EVENT_FRAME_MAX + 4);
     struct event ev;
-    int found;
-    while (!(found = event_next(&in, &ev, NULL))) {
-        uint8_t *to = buf_reserve(&in, 1);
-        if (!to || read_full(fd, to, 1) != 1)
-            return -1;
-        buf_commit(&in, 1);
-    }
-    if (found < 0)
+    uint8_t head[4];
+    if (read_full(fd, head, sizeof(head)) != sizeof(head))
+        return -1;
+    size_t size = (size_t)head[0] << 24 | (size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3];
+    buf_append(&in, head, sizeof(head));
+    uint8_t *to = buf_reserve(&in, size);
+    if (!to || read_full(fd, to, size) != (ssize_t)size)
+        return -1;
+    buf_commit(&in, size);
+    if (event_next(&in, &ev, NULL) <= 0)
         return -1;
     unpack_job(&ev, job);
     return 0;

@@ -25,7 +25,7 @@ static void add_test(struct buf *out, const struct test_result *t)
         json_append_text(out, t->log.items[i]);
     }
     buf_printf(out, "],\"duration_ms\":%" PRId64, t->duration_ns / NS_PER_MS);
-    add_text(out, "reason", t->status == TEST_SKIPPED ? t->message : NULL);
+    add_text(out, "reason", t->status == TEST_SKIPPED || t->flaky ? t->message : NULL);
     buf_printf(out, ",\"flaky\":%s", t->flaky ? "true" : "false");
     buf_append_str(out, ",\"meta\":");
     if (t->meta.len)

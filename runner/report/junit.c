@@ -122,6 +122,15 @@ static void add_test(struct buf *out, const struct file_result *r, const struct 
     buf_append_str(out, "    </testcase>\n");
 }
 
+/* What is not as it is for most files. */
+static void add_suite_properties(struct buf *out, const struct file_result *r)
+{
+    if (r->attempt < 2 && r->repeat < 2)
+        return;
+    buf_printf(out, "    <properties>\n      <property name=\"attempts\" value=\"%u\"/>\n", r->attempt);
+    buf_printf(out, "      <property name=\"repeat\" value=\"%u\"/>\n    </properties>\n", r->repeat);
+}
+
 static void add_file(struct buf *out, const struct file_result *r)
 {
     const char *problem = file_problem(r);
@@ -137,6 +146,7 @@ static void add_file(struct buf *out, const struct file_result *r)
     add_seconds(out, r->duration_ns);
     add_attribute(out, "file", r->path);
     buf_append_str(out, ">\n");
+    add_suite_properties(out, r);
     if (problem) {
         buf_append_str(out, "    <testcase");
         add_attribute(out, "classname", r->path);

@@ -40,21 +40,21 @@ static const char *test_file(const struct script *s)
 /* ------------------------------------------------------------------------------------------------- the hot form */
 
 struct unpacking {
-    enum fixture_kind kind;
+    const struct store_id *id;
     const char *from, *to;
 };
 
 static int unpack(void *arg, struct err *e)
 {
     const struct unpacking *u = arg;
-    return fixture_unpack(u->kind, u->from, u->to, e);
+    return fixture_unpack(u->id->directory, u->id->kind, u->from, u->to, e);
 }
 
 /* Unpacks the entry to `to` and looks at the result. */
 static int unpack_to(struct script *s, const struct fixture_use *f, const char *to, const char *index_hash, struct err *e)
 {
     _cleanup_free_ char *entry = store_path(&f->id, STORE_ENTRY);
-    struct unpacking u = {f->id.kind, entry, to};
+    struct unpacking u = {&f->id, entry, to};
     return aside_call(s->loop, s->deadline.file, unpack, &u, e) < 0 ? -1 : fixture_check(f->id.kind, to, index_hash, e);
 }
 
@@ -317,8 +317,11 @@ static int refuse_binding(lua_State *L)
 /* core.fixture_restored(f, ns): it took that long */
 static int restored_binding(lua_State *L)
 {
+    struct script *s = script_of(L);
     struct fixture_use *f = check_use(L);
     store_touch(&f->id);
+    if (s->covers)
+        base_sources_add(&s->bases, &f->id, f->snapshot);
     if (f->built)
         return 0;
     _cleanup_payload_ struct payload p = PAYLOAD_INIT;
@@ -326,7 +329,7 @@ static int restored_binding(lua_State *L)
     payload_add_text(&p, "key", f->key.hex);
     payload_add_int(&p, "restore_ns", lua_tointeger(L, 2));
     payload_add_bool(&p, "hot", f->hot);
-    pool_client_emit_payload(script_of(L)->pool, "fixture_cache_hit", &p);
+    pool_client_emit_payload(s->pool, "fixture_cache_hit", &p);
     return 0;
 }
 

@@ -38,7 +38,8 @@ static void emit_done(struct script *s, const struct fixture_use *f, int64_t dur
 /* ------------------------------------------------------------------------------------------------- installing */
 
 struct packing {
-    enum fixture_kind kind;
+    const struct store_id *id;
+    const struct base_sources *bases;
     const char *raw, *entry;
     const char *hot;  /* takes the snapshot, or gets a copy when that is not in the staging directory */
     bool owned;       /* it is */
@@ -48,10 +49,10 @@ struct packing {
 static int pack(void *arg, struct err *e)
 {
     const struct packing *p = arg;
-    if (fixture_pack(p->kind, p->raw, p->entry, e) < 0)
+    if (fixture_pack(p->id->kind, p->raw, p->entry, p->bases, e) < 0)
         return -1;
     if (!p->owned)
-        return fixture_unpack(p->kind, p->entry, p->hot, e);
+        return fixture_unpack(p->id->directory, p->id->kind, p->entry, p->hot, e);
     return rename(p->raw, p->hot) < 0 ? err_errno(e, "rename `%s`", p->raw) : fixture_sync(p->hot, e);
 }
 
@@ -87,7 +88,7 @@ static int install(struct script *s, struct fixture_use *f, const struct staging
     bool vm = f->id.kind == FIXTURE_VM;
     _cleanup_free_ char *entry = path_join(staging->path, "entry"), *hot = path_join(staging->path, "hot");
     _cleanup_free_ char *snapshot = vm ? path_join(hot, "vm.snap") : xstrdup(hot);
-    struct packing p = {f->id.kind, raw, entry, snapshot, str_starts_with(raw, staging->path)};
+    struct packing p = {&f->id, &s->bases, raw, entry, snapshot, str_starts_with(raw, staging->path)};
     if ((vm && dir_create_all(hot, 0700, e) < 0) || aside_call(s->loop, s->deadline.file, pack, &p, e) < 0)
         return -1;
     if ((!vm && fixture_index_hash(snapshot, meta.index_hash, e) < 0) ||
@@ -174,7 +175,7 @@ static int make(struct script *s, struct fixture_use *f, bool again, struct err 
 {
     for (int kind = FIXTURE_VM; kind <= FIXTURE_LAB; kind++) {
         f->id.kind = (enum fixture_kind)kind;
-        if (!again && store_has(&f->id, STORE_ENTRY)) {
+        if (!again && base_is_complete(&f->id)) {
             printf("already built: %s\n", fixture_use_name(f));
             return 0;
         }

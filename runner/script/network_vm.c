@@ -201,15 +201,18 @@ static int plug_missing(struct script *s, struct vm_object *o, lua_State *L, int
     return !nic || nic->plugged ? 0 : plug(s, o, L, deadline, e);
 }
 
-static int release(struct vm_object *o, struct vm_nic *nic, int64_t deadline, struct err *e)
+/* core.vm_check_unplug(vm, bridge) */
+static int check_unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t deadline, struct err *e)
 {
+    struct vm_nic *nic = nic_argument(o, L);
+    (void)s;
+    (void)deadline;
+    if (!nic || !nic->plugged || !is_live(o))
+        return 0;
     if (vm_nic_slot(o->vm, nic->device_id) < 0)
         return err_set(e, ENOTSUP, "the NIC was there at boot; only one that came later can be unplugged");
     if (vm_state(o->vm) == VM_PAUSED)
         return err_set(e, EBUSY, "%s is paused; resume it first", o->label);
-    if (vm_unplug_nic(o->vm, nic->device_id, deadline, e) < 0)
-        return -1;
-    remove_nic(o, nic);
     return 0;
 }
 
@@ -227,7 +230,12 @@ static int unplug(struct script *s, struct vm_object *o, lua_State *L, int64_t d
     }
     if (vm_set_link(o->vm, nic->device_id, false, deadline, e) < 0)
         return -1;
-    return lua_toboolean(L, 3) ? release(o, nic, deadline, e) : 0;
+    if (!lua_toboolean(L, 3) || vm_nic_slot(o->vm, nic->device_id) < 0)
+        return 0;
+    if (vm_unplug_nic(o->vm, nic->device_id, deadline, e) < 0)
+        return -1;
+    remove_nic(o, nic);
+    return 0;
 }
 
 /* core.vm_drop_nic(vm, bridge): the bridge is closed. Frees the slot if that can be done. */
@@ -277,6 +285,11 @@ static int plug_missing_binding(lua_State *L)
     return run_step(L, "attach", plug_missing);
 }
 
+static int check_unplug_binding(lua_State *L)
+{
+    return run_step(L, "detach", check_unplug);
+}
+
 static int unplug_binding(lua_State *L)
 {
     return run_step(L, "detach", unplug);
@@ -317,6 +330,7 @@ const luaL_Reg network_vm_functions[] = {
     {"vm_check_plug", check_plug_binding},
     {"vm_plug", plug_binding},
     {"vm_plug_missing", plug_missing_binding},
+    {"vm_check_unplug", check_unplug_binding},
     {"vm_unplug", unplug_binding},
     {"vm_drop_nic", drop_binding},
     {"vm_set_link", set_link_binding},

@@ -13,6 +13,7 @@
 #include "base/staging.h"
 #include "base/strv.h"
 #include "config/config.h"
+#include "fixture/base.h"
 #include "loop/loop.h"
 #include "pool/client.h"
 #include "script/deadline.h"
@@ -43,12 +44,14 @@ struct script {
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
     struct staging temporary; /* holds the snapshots without a path; none yet: its path is NULL */
     unsigned temporary_count; /* names given out */
+    struct snapshot_file *looked_at; /* the snapshot whose manifest was read last, or NULL */
     struct ahead *ahead;      /* machines for restores to come (ahead.h); NULL: none yet */
     bool from_fixture;        /* what is restored now is a fixture's */
     bool restore_refused;     /* the last restore failed, and its snapshot is to blame */
     struct script *parent;            /* of a fixture's build: whose call it serves; NULL: a test file */
     const struct fixture_key *covers; /* of a fixture's build: what the scan has found */
     struct strv missed;               /* … and what it has not, once each */
+    struct base_sources bases;        /* … and the fixtures' snapshots that it has begun with */
     struct claim {
         bool taken;
         uint64_t memory_bytes, memory_used; /* 0 bytes: memory is not covered by the claim */

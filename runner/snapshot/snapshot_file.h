@@ -64,6 +64,8 @@ struct snapshot_file *snapshot_file_open_unverified(const char *path, struct err
 void snapshot_file_free(struct snapshot_file *f);
 DEFINE_CLEANUP(struct snapshot_file, snapshot_file_free)
 
+/* Is the file at `path` the one that was opened, and not changed since? */
+bool snapshot_file_is_at(const struct snapshot_file *f, const char *path);
 const char *snapshot_file_path(const struct snapshot_file *f);
 const struct snapshot_info *snapshot_file_info(const struct snapshot_file *f);
 /* Offset 0 is the memory. Open for reading and writing when the file permits it. */
@@ -74,6 +76,10 @@ int snapshot_file_state(const struct snapshot_file *f, struct err *e);
 bool snapshot_file_touched(const struct snapshot_file *f);
 /* Reads all memory and compares the checksums: an error says at which offset. */
 int snapshot_file_verify(const struct snapshot_file *f, struct err *e);
+/* Which one it is: the hash of its trailer, which covers all of it. */
+void snapshot_file_identity(const struct snapshot_file *f, uint8_t out[static 32]);
+/* How many chunks of memory both have alike, holes not counted. */
+uint64_t snapshot_file_shared(const struct snapshot_file *f, const struct snapshot_file *other);
 /* Can it be mapped? QEMU 7.2 opens a memory's file for writing, even when it maps it privately. */
 bool snapshot_file_writable(const struct snapshot_file *f);
 /* The same in a new file, holes included. */

@@ -42,6 +42,7 @@
 #define FIRMWARE_ADDRESS (UINT64_C(0x100000000) - FIRMWARE_SIZE)
 
 #define MACHINE_SUFFIX   "-machine"
+#define EVENT_NS         (200 * NS_PER_MS)
 
 struct vm_mark {
     struct guest_mark *guest;
@@ -255,11 +256,22 @@ static int check_hypervisor(struct vm *vm, int64_t deadline, struct err *e)
     return err_hint(e, "take the snapshot again with this QEMU");
 }
 
+/* On a busy host QEMU may have loaded it before it took the first command: until then it tells nobody (monitor/monitor.c,
+ * monitor_qapi_event_emit). After EVENT_NS it is asked; what it loads later it will tell. */
 static int load_state(struct vm *vm, int64_t deadline, struct err *e)
 {
-    if (loop_wait(vm->loop, &vm->loaded, deadline) < 0)
-        return err_set(e, errno, "the state was not loaded in time");
-    return 0;
+    int64_t patience = deadline_after(EVENT_NS);
+    json_t *reply = NULL;
+    if (loop_wait(vm->loop, &vm->loaded, patience < deadline ? patience : deadline) == 0)
+        return 0;
+    if (errno != ETIMEDOUT)
+        return err_set(e, errno, "interrupted");
+    if (qmp_call(vm->qmp, "query-status", NULL, deadline, &reply, e) < 0)
+        return -1;
+    const char *status = json_string_value(json_object_get(reply, "status"));
+    vm->loaded = vm->loaded || (status && strcmp(status, "inmigrate"));
+    json_decref(reply);
+    return loop_wait(vm->loop, &vm->loaded, deadline) < 0 ? err_set(e, errno, "the state was not loaded in time") : 0;
 }
 
 int vm_restore_load(struct vm *vm, int64_t deadline, struct err *e)

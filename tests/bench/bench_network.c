@@ -2,10 +2,12 @@
  * `-netdev socket`, and vde_switch where it is installed. Then one guest and the host: provium's uplink against QEMU's own
  * `-netdev user`.
  *
- *   bench_network VMLINUX INITRD [ROUNDS [MEGABYTES]]
+ *   bench_network VMLINUX INITRD [ROUNDS [SECONDS [WAY…]]]     ways: switch wire socket vde uplink user; default all
  *
- * The guests are the same each time, under TCG, and measure themselves (bench_network.sh): round trip of ping, TCP from the
- * client to the server, and the other way. Ways alternate; medians and ratios are printed. */
+ * The guests are the same each time, under TCG, and measure when they are told to (bench_network.sh): round trip of ping, and
+ * with the host's iperf3, put into their initrd, TCP from the client to the server and the other way. All are there at once
+ * and take turns, each SECONDS long, so that what else the machine does meets all of them; who has no turn is idle. Medians
+ * and their ratios are printed. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -29,15 +31,24 @@
 
 extern const char guest_script_start[], guest_script_end[];
 
-struct result {
-    double rtt_us, up, down; /* Mbit/s */
-};
-
 struct bench {
     const char *kernel;
     int initrd_fd, broker;
-    uint64_t bytes;
+    unsigned seconds; /* of a measurement */
     struct loop *loop;
+};
+
+struct guest {
+    pid_t pid;
+    FILE *in, *out; /* its console */
+};
+
+/* A way, at work. */
+struct lab {
+    struct guest client, server; /* server: pid 0 when the host is */
+    pid_t other;                 /* vde_switch or iperf3; 0: none */
+    struct network *network;
+    int fds[2];
 };
 
 static void die(const char *what)
@@ -54,16 +65,46 @@ static void check(int result, struct err *e)
     exit(2);
 }
 
+static void add_file(struct buf *out, const char *name, const void *data, size_t size)
+{
+    while (out->len % CPIO_ALIGN)
+        buf_append_byte(out, 0);
+    cpio_append(out, &(struct cpio_entry){.name = name, .mode = S_IFREG | 0755, .links = 1, .size = (uint32_t)size}, data);
+}
+
+static void add_host_file(struct buf *out, const char *name, const char *path)
+{
+    _cleanup_buf_ struct buf file = BUF_INIT(64 << 20);
+    struct err e = ERR_INIT;
+    check(file_read(path, &file, &e), &e);
+    add_file(out, name, buf_head(&file), file.len);
+}
+
+/* /iperf: the program, its libraries and its loader. */
+static void add_iperf(struct buf *out)
+{
+    char line[4096];
+    cpio_append(out, &(struct cpio_entry){.name = "iperf", .mode = S_IFDIR | 0755, .links = 2}, NULL);
+    FILE *list = popen("p=$(command -v iperf3) && echo $p && ldd $p | grep -o '/[^ ]*'", "r");
+    for (int count = 0; list; count++) {
+        if (!fgets(line, sizeof(line), list)) {
+            if (pclose(list) || !count)
+                die("iperf3");
+            return;
+        }
+        line[strcspn(line, "\n")] = '\0';
+        _cleanup_free_ char *name = xasprintf("iperf/%s", strstr(line, "/ld-") ? "loader" : strrchr(line, '/') + 1);
+        add_host_file(out, name, line);
+    }
+}
+
 static int make_initrd(const char *base)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(256 << 20);
     struct err e = ERR_INIT;
     check(file_read(base, &out, &e), &e);
-    while (out.len % 4)
-        buf_append_byte(&out, 0);
-    cpio_append(&out,
-                &(struct cpio_entry){.name = "bench", .inode = 1, .mode = S_IFREG | 0755, .links = 1,
-                                     .size = (uint32_t)(guest_script_end - guest_script_start)}, guest_script_start);
+    add_file(&out, "bench", guest_script_start, (size_t)(guest_script_end - guest_script_start));
+    add_iperf(&out);
     cpio_finish(&out);
     int fd = memfd_create("initrd", 0);
     if (fd < 0 || write_full(fd, buf_head(&out), out.len) < 0)
@@ -71,26 +112,20 @@ static int make_initrd(const char *base)
     return fd;
 }
 
-struct guest {
-    pid_t pid;
-    int console;
-};
-
 /* `fd` is what the netdev refers to, or -1. */
-static struct guest start_guest(const struct bench *b, const char *netdev, int fd, const char *arguments)
+static void start_guest(const struct bench *b, struct guest *g, const char *netdev, int fd, const char *arguments)
 {
-    int out[2];
-    if (pipe2(out, O_CLOEXEC) < 0)
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
         die("pipe");
-    _cleanup_free_ char *append =
-        xasprintf("console=ttyS0 quiet rdinit=/bench bench.bytes=%llu %s", (unsigned long long)b->bytes, arguments);
+    _cleanup_free_ char *append = xasprintf("console=ttyS0 quiet rdinit=/bench bench.seconds=%u %s", b->seconds, arguments);
     _cleanup_free_ char *device = xasprintf("virtio-net-pci,netdev=n,romfile=,mac=52:54:00:00:00:%02x,%s",
                                             strstr(arguments, "server") ? 2 : 1, MACHINE_NIC_FEATURES);
     char initrd[64];
     snprintf(initrd, sizeof(initrd), "/proc/self/fd/%d", b->initrd_fd);
-    pid_t pid = process_fork();
-    if (!pid) {
-        dup2(open("/dev/null", O_RDWR), STDIN_FILENO);
+    g->pid = process_fork();
+    if (!g->pid) {
+        dup2(in[0], STDIN_FILENO);
         dup2(out[1], STDOUT_FILENO);
         if (fd >= 0)
             fd_set_cloexec(fd, false);
@@ -99,52 +134,46 @@ static struct guest start_guest(const struct bench *b, const char *netdev, int f
                "-serial", "stdio", "-netdev", netdev, "-device", device, (char *)NULL);
         _exit(127);
     }
+    close(in[0]);
     close(out[1]);
-    return (struct guest){pid, out[0]};
+    g->in = fdopen(in[1], "w");
+    g->out = fdopen(out[0], "r");
 }
 
 static void stop_guest(struct guest *g)
 {
-    process_kill_and_reap(g->pid);
-    close(g->console);
-}
-
-/* Reads the client's console up to its result; *ret is zero when it ended without one. */
-static void await_result(const struct guest *g, struct result *ret)
-{
-    _cleanup_buf_ struct buf text = BUF_INIT(1 << 20);
-    *ret = (struct result){0};
-    for (;;) {
-        uint8_t *to = buf_reserve(&text, 4096);
-        ssize_t n = to ? read(g->console, to, 4096) : 0;
-        if (n <= 0)
-            return;
-        buf_commit(&text, (size_t)n);
-        const char *at = memmem(buf_head(&text), text.len, "RESULT ", 7);
-        const char *end = (const char *)buf_head(&text) + text.len;
-        if (!at || !memchr(at, '\n', (size_t)(end - at)))
-            continue;
-        _cleanup_free_ char *line = xstrndup(at, (size_t)(end - at));
-        if (sscanf(line, "RESULT %lf %lf %lf", &ret->rtt_us, &ret->up, &ret->down) != 3)
-            *ret = (struct result){0};
+    if (!g->pid)
         return;
-    }
+    process_kill_and_reap(g->pid);
+    fclose(g->in);
+    fclose(g->out);
 }
 
-#define SERVER "bench.role=server bench.own=10.1.0.2 bench.sink=7000 bench.source=7001"
-#define CLIENT "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.2 bench.sink=7000 bench.source=7001"
-
-static struct result run_pair(const struct bench *b, const char *server_netdev, int server_fd, const char *client_netdev,
-                              int client_fd)
+/* The next number that the guest tells; NULL: one it comes to tell by itself. */
+static double ask(const struct guest *g, const char *what)
 {
-    struct result r;
-    struct guest server = start_guest(b, server_netdev, server_fd, SERVER);
+    char line[512];
+    double value;
+    if (what)
+        fprintf(g->in, "%s\n", what);
+    fflush(g->in);
+    while (fgets(line, sizeof(line), g->out)) {
+        const char *at = strstr(line, "RESULT ");
+        if (at && sscanf(at, "RESULT %lf", &value) == 1)
+            return value;
+    }
+    fprintf(stderr, "bench_network: a guest has ended\n");
+    exit(2);
+}
+
+#define SERVER "bench.role=server bench.own=10.1.0.2 bench.port=7000"
+#define CLIENT "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.2 bench.port=7000"
+
+static void start_pair(const struct bench *b, struct lab *l, const char *server_netdev, const char *client_netdev)
+{
+    start_guest(b, &l->server, server_netdev, l->fds[0], SERVER);
     usleep(300000); /* one that listens comes first */
-    struct guest client = start_guest(b, client_netdev, client_fd, CLIENT);
-    await_result(&client, &r);
-    stop_guest(&client);
-    stop_guest(&server);
-    return r;
+    start_guest(b, &l->client, client_netdev, l->fds[1], CLIENT);
 }
 
 static char *stream_netdev(int fd)
@@ -152,167 +181,129 @@ static char *stream_netdev(int fd)
     return xasprintf("stream,id=n,server=off,addr.type=fd,addr.str=%d", fd);
 }
 
-static struct result run_wire(const struct bench *b)
+static void start_streams(const struct bench *b, struct lab *l)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        die("socketpair");
-    _cleanup_free_ char *one = stream_netdev(pair[0]), *two = stream_netdev(pair[1]);
-    struct result r = run_pair(b, one, pair[0], two, pair[1]);
-    close(pair[0]);
-    close(pair[1]);
-    return r;
+    _cleanup_free_ char *one = stream_netdev(l->fds[0]), *two = stream_netdev(l->fds[1]);
+    start_pair(b, l, one, two);
 }
 
-struct lab {
-    struct network *n;
-    struct bridge_info bridge;
-    int fds[2];
-};
+static void start_wire(const struct bench *b, struct lab *l)
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, l->fds) < 0)
+        die("socketpair");
+    start_streams(b, l);
+}
 
-static void lab_start(const struct bench *b, struct lab *l)
+static uint32_t make_bridge(const struct bench *b, struct lab *l)
 {
     static const char *const names[] = {"a", "b"};
     struct err e = ERR_INIT;
+    struct bridge_info bridge;
     int connection = uplink_broker_connect(b->broker, &e);
     check(connection, &e);
-    l->n = network_start(b->loop, connection, &e);
-    check(l->n ? 0 : -1, &e);
-    check(network_bridge_new(l->n, "lan", &(struct bridge_options){.subnet4 = "10.1.0.0/24"}, &l->bridge, &e), &e);
+    l->network = network_start(b->loop, connection, &e);
+    check(l->network ? 0 : -1, &e);
+    check(network_bridge_new(l->network, "lan", &(struct bridge_options){.subnet4 = "10.1.0.0/24"}, &bridge, &e), &e);
     for (unsigned i = 0; i < 2; i++) {
-        check(network_attach(l->n, l->bridge.id, &(struct member_request){names[i], i + 1}, 1, NULL, &e), &e);
-        check(network_connect(l->n, l->bridge.id, names[i], &l->fds[i], &e), &e);
+        check(network_attach(l->network, bridge.id, &(struct member_request){names[i], i + 1}, 1, NULL, &e), &e);
+        check(network_connect(l->network, bridge.id, names[i], &l->fds[i], &e), &e);
     }
+    return bridge.id;
 }
 
-static void lab_stop(struct lab *l)
+static void start_switch(const struct bench *b, struct lab *l)
 {
-    network_free(l->n);
-    close(l->fds[0]);
-    close(l->fds[1]);
+    make_bridge(b, l);
+    start_streams(b, l);
 }
 
-static struct result run_switch(const struct bench *b)
-{
-    struct lab l;
-    lab_start(b, &l);
-    _cleanup_free_ char *one = stream_netdev(l.fds[0]), *two = stream_netdev(l.fds[1]);
-    struct result r = run_pair(b, one, l.fds[0], two, l.fds[1]);
-    lab_stop(&l);
-    return r;
-}
-
-static uint16_t free_port(int *ret_fd)
+/* One that nobody listens on, for whoever is quick. */
+static uint16_t free_port(void)
 {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(in);
-    *ret_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&in, size) < 0 ||
-        getsockname(*ret_fd, (struct sockaddr *)&in, &size) < 0)
+    _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&in, size) < 0 || getsockname(fd, (struct sockaddr *)&in, &size) < 0)
         die("port");
     return ntohs(in.sin_port);
 }
 
-static struct result run_socket(const struct bench *b)
+static void start_socket(const struct bench *b, struct lab *l)
 {
-    int fd;
-    uint16_t port = free_port(&fd);
-    close(fd);
+    uint16_t port = free_port();
     _cleanup_free_ char *one = xasprintf("socket,id=n,listen=127.0.0.1:%u", port),
                         *two = xasprintf("socket,id=n,connect=127.0.0.1:%u", port);
-    return run_pair(b, one, -1, two, -1);
+    start_pair(b, l, one, two);
 }
 
-static struct result run_vde(const struct bench *b)
+#define VDE_SOCKET "bench-vde" /* a directory of the working directory */
+
+static void start_vde(const struct bench *b, struct lab *l)
 {
-    char dir[] = "/tmp/bench-vde-XXXXXX";
-    if (!mkdtemp(dir))
-        die("mkdtemp");
-    _cleanup_free_ char *sock = xasprintf("%s/s", dir), *netdev = xasprintf("vde,id=n,sock=%s/s", dir);
-    pid_t pid = process_fork();
-    if (!pid) {
+    l->other = process_fork();
+    if (!l->other) {
         int fds[2];
         if (pipe(fds) < 0)
             _exit(127);
         dup2(fds[0], STDIN_FILENO); /* it ends with its standard input */
         dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-        execlp("vde_switch", "vde_switch", "-s", sock, (char *)NULL);
+        execlp("vde_switch", "vde_switch", "-s", VDE_SOCKET, (char *)NULL);
         _exit(127);
     }
     usleep(300000);
-    struct result r = run_pair(b, netdev, -1, netdev, -1);
-    process_kill_and_reap(pid);
-    _cleanup_free_ char *clean = xasprintf("rm -rf %s", dir);
-    if (system(clean))
-        die(clean);
-    return r;
+    start_pair(b, l, "vde,id=n,sock=" VDE_SOCKET, "vde,id=n,sock=" VDE_SOCKET);
 }
 
 /* ---- a guest and the host ---- */
 
-/* In a child: one connection after the other is read to its end, or given `bytes` bytes. */
-static pid_t serve(int listener, bool source, uint64_t bytes)
+static void start_to_host(const struct bench *b, struct lab *l, const char *netdev, int fd)
 {
-    static char buffer[256 << 10];
-    if (listen(listener, 4) < 0)
-        die("listen");
-    pid_t pid = process_fork();
-    if (pid)
-        return pid;
-    signal(SIGPIPE, SIG_IGN);
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        ssize_t n = 1;
-        for (uint64_t left = bytes; source && left && n > 0; left -= (uint64_t)n)
-            n = write(fd, buffer, left < sizeof(buffer) ? left : sizeof(buffer));
-        while (!source && read(fd, buffer, sizeof(buffer)) > 0)
-            ;
-        close(fd);
+    uint16_t port = free_port();
+    _cleanup_free_ char *text = xasprintf("%u", port);
+    l->other = process_fork();
+    if (!l->other) {
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execlp("iperf3", "iperf3", "-s", "-B", "127.0.0.1", "-p", text, (char *)NULL);
+        _exit(127);
     }
+    _cleanup_free_ char *arguments =
+        xasprintf("bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.1 bench.port=%u", port);
+    start_guest(b, &l->client, netdev, fd, arguments);
 }
 
-static struct result run_to_host(const struct bench *b, const char *netdev, int fd)
+static void start_uplink(const struct bench *b, struct lab *l)
 {
-    struct result r;
-    int sink_fd, source_fd;
-    uint16_t sink = free_port(&sink_fd), source = free_port(&source_fd);
-    pid_t servers[2] = {serve(sink_fd, false, 0), serve(source_fd, true, b->bytes)};
-    _cleanup_free_ char *arguments = xasprintf(
-        "bench.role=client bench.own=10.1.0.10 bench.peer=10.1.0.1 bench.sink=%u bench.source=%u", sink, source);
-    struct guest client = start_guest(b, netdev, fd, arguments);
-    await_result(&client, &r);
-    stop_guest(&client);
-    process_kill_and_reap(servers[0]);
-    process_kill_and_reap(servers[1]);
-    close(sink_fd);
-    close(source_fd);
-    return r;
-}
-
-static struct result run_uplink(const struct bench *b)
-{
-    struct lab l;
     struct err e = ERR_INIT;
-    lab_start(b, &l);
-    check(network_enable_uplink(l.n, l.bridge.id, &(struct uplink_options){.host_loopback = true}, &e), &e);
-    _cleanup_free_ char *netdev = stream_netdev(l.fds[0]);
-    struct result r = run_to_host(b, netdev, l.fds[0]);
-    lab_stop(&l);
-    return r;
+    uint32_t bridge = make_bridge(b, l);
+    check(network_enable_uplink(l->network, bridge, &(struct uplink_options){.host_loopback = true}, &e), &e);
+    _cleanup_free_ char *netdev = stream_netdev(l->fds[0]);
+    start_to_host(b, l, netdev, l->fds[0]);
 }
 
-static struct result run_user(const struct bench *b)
+static void start_user(const struct bench *b, struct lab *l)
 {
-    return run_to_host(b, "user,id=n,net=10.1.0.0/24,host=10.1.0.1", -1);
+    start_to_host(b, l, "user,id=n,net=10.1.0.0/24,host=10.1.0.1", -1);
+}
+
+static void lab_stop(struct lab *l)
+{
+    stop_guest(&l->client);
+    stop_guest(&l->server);
+    if (l->other)
+        process_kill_and_reap(l->other);
+    network_free(l->network);
+    for (int i = 0; i < 2; i++)
+        close_fd(&l->fds[i]);
 }
 
 /* ---- all of it ---- */
 
 struct way {
     const char *name;
-    struct result (*run)(const struct bench *b);
-    bool absent;
-    double rtt[ROUNDS_MAX], up[ROUNDS_MAX], down[ROUNDS_MAX];
+    void (*start)(const struct bench *b, struct lab *l);
+    bool absent, skip;
+    struct lab lab;
+    double rtt[ROUNDS_MAX], out[ROUNDS_MAX], back[ROUNDS_MAX]; /* us, Mbit/s, Mbit/s */
 };
 
 static int by_value(const void *a, const void *b)
@@ -330,53 +321,80 @@ static double median(double *values, int n)
 static void print_way(struct way *w, int rounds)
 {
     if (w->absent)
-        printf("  %-22s not installed\n", w->name);
-    else
-        printf("  %-22s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->rtt, rounds), median(w->up, rounds),
-               median(w->down, rounds));
+        printf("  %-8s not installed\n", w->name);
+    else if (!w->skip)
+        printf("  %-8s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->rtt, rounds), median(w->out, rounds),
+               median(w->back, rounds));
 }
 
 static void print_ratio(const struct way *a, const struct way *b, const char *floor, int rounds)
 {
-    if (b->absent)
+    if (a->skip || b->skip)
         return;
-    printf("  %s / %s: out %.2f, back %.2f   (%s)\n", a->name, b->name, a->up[rounds / 2] / b->up[rounds / 2],
-           a->down[rounds / 2] / b->down[rounds / 2], floor);
+    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name,
+           a->rtt[rounds / 2] / b->rtt[rounds / 2], a->out[rounds / 2] / b->out[rounds / 2],
+           a->back[rounds / 2] / b->back[rounds / 2], floor);
+}
+
+static void run_round(struct way *ways, size_t count, int round)
+{
+    for (struct way *w = ways; w < ways + count; w++) {
+        if (w->skip)
+            continue;
+        w->rtt[round] = ask(&w->lab.client, "rtt");
+        w->out[round] = ask(&w->lab.client, "out");
+        w->back[round] = ask(&w->lab.client, "back");
+    }
+}
+
+static void run_all(struct way *ways, size_t count, const struct bench *b, int rounds)
+{
+    for (struct way *w = ways; w < ways + count; w++) {
+        w->lab.fds[0] = w->lab.fds[1] = -1;
+        if (!w->skip)
+            w->start(b, &w->lab);
+    }
+    for (struct way *w = ways; w < ways + count; w++)
+        if (!w->skip)
+            ask(&w->lab.client, NULL);
+    for (int i = 0; i < rounds; i++)
+        run_round(ways, count, i);
+    for (struct way *w = ways; w < ways + count; w++)
+        if (!w->skip)
+            lab_stop(&w->lab);
 }
 
 int main(int argc, char **argv)
 {
-    struct way ways[] = {{.name = "switch", .run = run_switch}, {.name = "wire", .run = run_wire},
-                         {.name = "-netdev socket", .run = run_socket},
-                         {.name = "vde_switch", .run = run_vde, .absent = system("command -v vde_switch >/dev/null")},
-                         {.name = "uplink", .run = run_uplink}, {.name = "-netdev user", .run = run_user}};
-    int rounds = argc > 3 ? atoi(argv[3]) : 5;
-    if (argc < 3 || rounds < 1 || rounds > ROUNDS_MAX) {
-        fprintf(stderr, "usage: bench_network VMLINUX INITRD [ROUNDS [MEGABYTES]]\n");
+    static struct way ways[] = {{.name = "switch", .start = start_switch}, {.name = "wire", .start = start_wire},
+                                {.name = "socket", .start = start_socket}, {.name = "vde", .start = start_vde},
+                                {.name = "uplink", .start = start_uplink}, {.name = "user", .start = start_user}};
+    int rounds = argc > 3 ? atoi(argv[3]) : 15, seconds = argc > 4 ? atoi(argv[4]) : 1;
+    if (argc < 3 || rounds < 1 || rounds > ROUNDS_MAX || seconds < 1) {
+        fprintf(stderr, "usage: bench_network VMLINUX INITRD [ROUNDS [SECONDS [WAY...]]]\n");
         return 2;
+    }
+    ways[3].absent = system("command -v vde_switch >/dev/null");
+    for (struct way *w = ways; w < ways + ARRAY_SIZE(ways); w++) {
+        w->skip = argc > 5 || w->absent;
+        for (int i = 5; i < argc; i++)
+            w->skip = (w->skip && strcmp(argv[i], w->name)) || w->absent;
     }
     struct err e = ERR_INIT;
     pid_t broker_pid;
-    struct bench b = {.kernel = argv[1], .bytes = (uint64_t)(argc > 4 ? atoi(argv[4]) : 64) << 20};
+    struct bench b = {.kernel = argv[1], .seconds = (unsigned)seconds};
     signal(SIGPIPE, SIG_IGN);
     b.broker = uplink_broker_start(&broker_pid, &e);
     check(b.broker, &e);
     b.loop = loop_new();
     b.initrd_fd = make_initrd(argv[2]);
-    for (int i = 0; i < rounds; i++) {
-        for (struct way *w = ways; w < ways + ARRAY_SIZE(ways); w++) {
-            struct result r = w->absent ? (struct result){0} : w->run(&b);
-            w->rtt[i] = r.rtt_us;
-            w->up[i] = r.up;
-            w->down[i] = r.down;
-        }
-    }
-    printf("medians of %d rounds            ping            TCP out          TCP back\n", rounds);
+    run_all(ways, ARRAY_SIZE(ways), &b, rounds);
+    printf("medians of %d rounds\n           ping           TCP out          TCP back\n", rounds);
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
         print_way(&ways[i], rounds);
     print_ratio(&ways[0], &ways[1], "what the switch costs", rounds);
-    print_ratio(&ways[0], &ways[2], "above 1", rounds);
-    print_ratio(&ways[0], &ways[3], "above 1", rounds);
+    print_ratio(&ways[0], &ways[2], "below 1, above 1, above 1", rounds);
+    print_ratio(&ways[0], &ways[3], "below 1, above 1, above 1", rounds);
     print_ratio(&ways[4], &ways[5], "at least 0.95", rounds);
     loop_free(b.loop);
     return 0;

@@ -1,29 +1,33 @@
 #!/bin/sh
-# The guests of bench_network: /init of an initrd that is put behind the bundled one.
+# The guests of bench_network: /init of an initrd that is put behind the bundled one. The client measures what it is asked
+# for on its console.
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
 modprobe -a virtio_pci virtio_net 2>/dev/null
 for word in $(cat /proc/cmdline); do
     case $word in bench.*) eval "${word#bench.}" ;; esac
 done
+mkdir -p /tmp
+
+iperf() { /iperf/loader --library-path /iperf /iperf/iperf3 -p "$port" "$@"; }
+rate() { iperf -c "$peer" -t "$seconds" -f m "$@" | awk '/receiver/ { print $7 }'; }
+
+# A server that answers ping also listens.
+if [ "$role" = server ]; then
+    iperf -s >/dev/null &
+    until netstat -ltn | grep -q ":$port "; do sleep 0.1; done
+fi
 ip addr add "$own/24" dev eth0
 ip link set eth0 up
-printf '#!/bin/sh\nexec cat >/dev/null\n' >/sink
-printf '#!/bin/sh\nexec head -c %s /dev/zero\n' "$bytes" >/source
-chmod +x /sink /source
-
-now() { cut -d' ' -f1 /proc/uptime; }
-rate() { awk -v a="$1" -v b="$2" -v n="$bytes" 'BEGIN { printf "%.1f", n * 8 / 1e6 / (b - a) }'; }
-
-if [ "$role" = server ]; then
-    nc -ll -p "$sink" -e /sink &
-    nc -ll -p "$source" -e /source &
-    wait
-fi
+[ "$role" = client ] || wait
 until ping -c 1 -W 1 "$peer" >/dev/null 2>&1; do :; done
-until nc -w 1 "$peer" "$source" </dev/null 2>/dev/null | head -c 1 | grep -q . ; do sleep 1; done
-rtt=$(ping -q -c 100 -i 0.01 "$peer" | awk -F/ '/min/ { print $4 * 1000 }')
-a=$(now); /source | nc "$peer" "$sink"; b=$(now)
-c=$(now); nc "$peer" "$source" </dev/null >/dev/null; d=$(now)
-echo "RESULT $rtt $(rate "$a" "$b") $(rate "$c" "$d")" >/dev/console
-sleep 1000
+echo RESULT 1
+while read -r what; do
+    case $what in
+    rtt) echo "RESULT $(ping -c 100 -i 0.005 "$peer" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n |
+        awk '{ t[NR] = $1 * 1000 } END { print t[int((NR + 1) / 2)] }')" ;;
+    out) echo "RESULT $(rate)" ;;
+    back) echo "RESULT $(rate -R)" ;;
+    esac
+done

@@ -32,7 +32,10 @@ end)
 
 test("help, version, doctor", function(t)
     t:assert_contains(inner.run(t, {}, "--help").out, "--accel")
-    t:assert_contains(inner.run(t, {}, "--version").out, "provium")
+    t:assert(inner.run(t, {}, "--version").out:find("^provium %d+%.%d+%.%d+\nprotocol %d+\nsnapshot format %d+\n$"), "what it speaks")
+    for line in inner.run(t, {}, "--help").out:gmatch("[^\n]+") do
+        t:assert(#line <= 120 and not line:find("%][a-z]"), "columns: " .. line)
+    end
     t:assert_contains(inner.run(t, {}, "list --help").out, "list")
     local doctor = inner.run(t, {}, "doctor --json").out
     t:assert_contains(doctor, "hypervisor")

@@ -42,7 +42,7 @@ local function run(t, files, args, opts)
     return result, events.read(dir .. "/ev")
 end
 
-test("eight files of two runs that ask for one cold fixture build it once", function(t)
+test("eight files in each of two runs that ask for one cold fixture: it is built once", function(t)
     dir = shell("mktemp -d /tmp/provium-e2e-XXXXXX"):match("[^\n]+")
     local files = {["go.sh"] = [[
         "$PROVIUM" --save-events ev1 -j4 a & one=$!
@@ -50,7 +50,7 @@ test("eight files of two runs that ask for one cold fixture build it once", func
         wait $one; first=$?
         wait $two && exit $first]]}
     for name, text in pairs(FIXTURES) do files[name] = text end
-    for i = 1, 4 do
+    for i = 1, 8 do
         files[("a/%d.test.lua"):format(i)] = asks("base", "by base\n")
         files[("b/%d.test.lua"):format(i)] = asks("base", "by base\n")
     end
@@ -68,6 +68,9 @@ test("eight files of two runs that ask for one cold fixture build it once", func
                 t:assert(p.duration_ns > 0 and not p.error, "done")
             elseif event.kind == "fixture_cache_hit" then
                 t:assert(p.path == "base" and p.hot == true and p.restore_ns > 0 and p.file:find("test.lua"), "hit")
+            elseif event.kind == "file_blocked" and p.reason == "build_lock" then
+                count.build_lock = (count.build_lock or 0) + 1
+                t:assert_eq(p.waiting_for.memory_bytes, 0)
             elseif event.kind == "fixture_build_waiting" then
                 t:assert(p.held_by_file:find("%.test%.lua$"), "waits for a file")
             end
@@ -75,7 +78,9 @@ test("eight files of two runs that ask for one cold fixture build it once", func
     end
     t:assert_eq(count.fixture_build_started, 1)
     t:assert_eq(count.fixture_build_done, 1)
-    t:assert_eq(count.fixture_cache_hit, 7)
+    t:assert_eq(count.fixture_cache_hit, 15)
+    t:assert_eq(count.build_lock, count.fixture_build_waiting)
+    t:assert(count.build_lock >= 3, "the files that were started with the one that builds wait")
     t:assert_eq(list(".tmp-*"), "")
 end)
 

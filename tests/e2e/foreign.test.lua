@@ -85,3 +85,46 @@ test("a fixture of elsewhere is told, evicted and built again", function(t)
     t:assert_eq(last.code, 0)
     t:assert_eq(#events.of(events.read(first.dir .. "/ev"), "fixture_build_started"), 0)
 end)
+
+local FIRST = '[profiles.other]\nkernel = "@bundled"\ninitrd = "@bundled"\nmemory = "200M"\ncpus = 2\ncpu = "qemu64"\n' ..
+    'cmdline = "console=ttyS0 quiet panic=-1 mark=first"\n'
+
+test("a machine that is not like the profile restores as itself, whatever the profile has become", function(t)
+    local first = inner.run(t, {
+        ["provium.toml"] = FIRST,
+        ["take.test.lua"] = [[
+            test("take", function()
+                local vm = provium:vm("a", "other", {memory = "160M", cpus = 3, kernel_cmdline_append = "mark=boot"}):boot()
+                vm:snapshot("by_option.snap")
+                vm:shutdown()
+                vm = provium:vm("b", "other"):boot()
+                vm:snapshot("by_profile.snap")
+                provium:snapshot("lab")
+            end)]],
+        ["use.test.lua"] = [[
+            local function check(t, vm, cpus, memory, mark)
+                t:assert_eq(vm:state(), "booted")
+                t:assert_eq(vm:profile(), "other")
+                t:assert_eq(vm:run("nproc"):assert_ok().stdout, cpus .. "\n")
+                local kb = tonumber(vm:read_file("/proc/meminfo"):match("MemTotal:%s+(%d+)"))
+                t:assert(kb < memory * 1024 and kb > memory * 700, kb)
+                t:assert_contains(vm:read_file("/proc/cmdline"), mark)
+                t:assert_contains(vm:read_file("/proc/cpuinfo"), "QEMU Virtual CPU")
+                vm:reset()
+                t:assert_contains(vm:read_file("/proc/cmdline"), mark)
+                t:assert_eq(vm:run("nproc"):assert_ok().stdout, cpus .. "\n")
+                vm:shutdown()
+            end
+            test("use", function(t)
+                check(t, provium:vm("x", "default"):restore("by_option.snap"), 3, 160, "mark=boot")
+                check(t, provium:vm("y", "default", {memory = "1G", cpus = 1}):restore("by_profile.snap"), 2, 200, "mark=first")
+                local lab = provium:lab("z"):restore("lab")
+                t:assert_eq(lab.a:state(), "shutdown")
+                check(t, lab.b, 2, 200, "mark=first")
+            end)]],
+    }, "take.test.lua")
+    t:assert_eq(first.code, 0)
+    inner.write(first.dir .. "/provium.toml", (FIRST:gsub("200M", "333M"):gsub("cpus = 2", "cpus = 1"):gsub("qemu64", "max")
+        :gsub("first", "second")))
+    t:assert_eq(inner.run(t, {}, "use.test.lua", {dir = first.dir}).code, 0)
+end)

@@ -29,6 +29,43 @@ test("no process, no temporary file and no broken cache entry is left", {timeout
     t:assert_eq(after.code, 0)
 end)
 
+-- Is anybody listening on this TCP port of 127.0.0.1?
+local function listens(port)
+    for _, table in ipairs{"/proc/net/tcp", "/proc/net/tcp6"} do
+        local text = inner.read_if_any(table)
+        if text:find((":%04X %%x+:0000 0A"):format(port)) then return true end
+    end
+    return false
+end
+
+test("nor a port, a helper or a switch of a network with an uplink", {timeout = "2m"}, function(t)
+    local dir = inner.directory(t)
+    local mark = ("provium_mark_%d_%d"):format(os.time(), math.random(1, 1 << 40))
+    inner.write(dir .. "/x.test.lua", ([[
+        local vm, lan = provium:vm("victim", "default"), provium:bridge("lan")
+        lan:attach(vm)
+        test("a", function()
+            vm:boot()
+            lan:enable_uplink{host_loopback = true, forward = {{host = 0, guest = 80, vm = vm}}}
+            local capture = lan:capture{file = %q}
+            local file = io.open(%q, "w")
+            file:write(lan:uplink().forwards[1].host, "\n")
+            file:close()
+            vm:run("ping " .. lan:subnet().gateway)
+        end)]]):format(dir .. "/capture", dir .. "/port"))
+    local pipe = io.popen(("cd %s && { env MARK=%s %s x.test.lua >/dev/null 2>&1 & } ; echo $!"):format(
+        inner.quote(dir), mark, inner.quote(inner.binary())))
+    local pid = pipe:read("l")
+    pipe:close()
+    t:defer(function() os.execute("kill -9 " .. pid .. " 2>/dev/null") end)
+    wait_until(function() return inner.read_if_any(dir .. "/port"):find("\n") end, {timeout = 90, desc = "the uplink"})
+    local port = tonumber((inner.read(dir .. "/port"):gsub("\n", "")))
+    t:assert(listens(port), "the forwarded port, while it runs")
+    os.execute("kill -9 " .. pid)
+    wait_until(function() return #inner.survivors(mark) == 0 and not listens(port) end,
+        {timeout = 20, desc = "end of all processes and of port " .. port})
+end)
+
 test("Ctrl-C ends the run in order", function(t)
     local dir = inner.directory(t)
     inner.write(dir .. "/x.test.lua", SUITE)

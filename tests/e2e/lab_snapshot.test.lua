@@ -99,3 +99,51 @@ test("clones on the bridge of their original have identities of their own", func
     c:restore(again)
     c:run("ping -c 1 -W 5 a.lan"):assert_ok()
 end)
+
+test("everything about the wires comes back: links, hot-plugged NICs, routes, impairments, isolation, a paused VM", {timeout = "3m"},
+    function(t)
+    local lab = provium:lab("wires")
+    local left, right = lab:bridge("left", {subnet = "10.21.0.0/24"}), lab:bridge("right", {subnet = "10.22.0.0/24", mtu = 1400})
+    local a, b = lab:vm("a", "default", {memory = "192M"}), lab:vm("b", "default", {memory = "192M"})
+    left:attach{a, b}
+    right:attach{b, "c"}
+    lab:boot()
+    right:attach(a)
+    left:route(right)
+    left:impair{from = "a", to = "b", latency = "20ms", jitter = "2ms", loss = 25, duplicate = 1, reorder = 2, corrupt = 3, rate = "10M"}
+    right:impair{latency = "1ms"}
+    left:seed(7)
+    left:isolate("b")
+    right:partition{from = "a", to = "c"}
+    right:nic(a):disconnect()
+    b:pause()
+    local dir = os.tmpname()
+    os.remove(dir)
+    t:defer(function() os.execute("rm -rf " .. dir) end)
+    t:assert_eq(lab:snapshot(dir), dir)
+    t:assert_eq(b:state(), "paused")
+
+    local function facts(l)
+        local out = {l.left:impairments(), l.right:impairments(), l.left:members(), l.right:members(), l.left:routes(), l.right:routes(),
+                     l.left:is_isolated("b"), l.left:is_isolated("a"), l.right:is_partitioned("a", "c"), l.right:subnet(),
+                     l.b:state(), l.right:nic("a"):mac(), l.left:nic("b"):mac(), l.a:ip("right")}
+        return json.encode(out)
+    end
+    local before = facts(lab)
+    lab:shutdown()
+    local copy = provium:lab("copy"):restore(dir)
+    t:assert_eq(facts(copy), before)
+    t:assert_contains(t:assert_raises(function() copy.b:run("true") end), "paused")
+    copy.b:resume()
+    local nic = copy.right:nic("a")
+    t:assert_eq(nic:status().link, false)
+    t:assert(not copy.a:run("ping -c 1 -W 1 10.22.0.1"):ok(), "the cable is out")
+    nic:reconnect()
+    wait_until(function() return copy.a:run("ping -c 1 -W 2 10.22.0.1"):ok() end, {timeout = 60})
+    t:assert_contains(copy.a:run("ip link show " .. nic:guest_name()):assert_ok().stdout, "mtu 1400")
+    copy.left:reset()
+    copy.left:unisolate("b")
+    wait_until(function() return copy.a:run("ping -c 1 -W 2 b.left"):ok() end, {timeout = 60})
+    -- The same place is taken now.
+    t:assert_contains(t:assert_raises(function() copy:snapshot(dir) end), "exists and is not empty")
+end)

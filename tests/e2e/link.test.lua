@@ -73,6 +73,7 @@ test("latency is what was asked for, and one way", function(t)
     t:log(("80 ms asked for: %.2f to %.2f ms"):format(least * 1e3, most * 1e3))
     t:assert(least >= 0.0799, least)
     t:assert(least < 0.2, least) -- the others may be late when the host is busy
+    t:assert_eq(interface(a, "lan") .. interface(a, "bare"), "eth0eth1") -- in the order of attachment
     local before = a:run("ping -c 3 -i 0.2 -W 10 " .. b:ip("bare")):assert_ok().stdout
     t:assert(tonumber(before:match("min/avg/max = ([%d.]+)")) >= 80)
     t:assert_eq(json.encode(bare:impairments()), '[{"from":"a","latency":0.08,"to":"b"}]')
@@ -97,7 +98,11 @@ test("loss is exact: the same seed drops the same frames, another seed others", 
     reset(t)
     local function survivors(seed)
         bare:reset():seed(seed):impair{from = "a", to = "b", loss = 30}
+        local before = bare:stats()
         local ends, _, total = send_numbered(t, 200, 64, 1)
+        local after = bare:stats()
+        t:assert_eq(after.dropped_loss - before.dropped_loss, 200 - total)
+        t:assert_eq(after.frames - before.frames, 200)
         local out = {}
         for i = 1, 200 do out[i] = ends[i] and "x" or "." end
         return table.concat(out), total
@@ -138,16 +143,46 @@ test("duplicates, corruption, reordering", function(t)
     t:assert(overtaken > 0, "somebody was overtaken")
 end)
 
-test("TCP gets through all of it at once", {timeout = "3m"}, function(t)
-    reset(t)
-    bare:impair{latency = "10ms", jitter = "5ms", loss = 2, duplicate = 2, reorder = 5, rate = "20M"}
-    bare:impair{from = "a", to = "b", corrupt = 1}
-    a:run("dd if=/dev/urandom of=/tmp/blob bs=1k count=200 2>/dev/null"):assert_ok()
+-- Sends a file of that many kilobytes from a to b; what b was given of it: bytes of frames, and in how many seconds.
+local function send_file(t, kilobytes)
+    local got = b:nic("bare"):capture{precision = "ns", filter = "tcp dst port 7000"}
+    a:run("dd if=/dev/urandom of=/tmp/blob bs=1k count=" .. kilobytes .. " 2>/dev/null"):assert_ok()
     local server = b:run_async("nc -l -p 7000 >/tmp/blob")
     wait_until(function() return b:run("netstat -ltn").stdout:find(":7000 ", 1, true) end, {timeout = 30})
     a:run("nc " .. b:ip("bare") .. " 7000 </tmp/blob"):assert_ok()
     server:wait("120s")
     t:assert_eq(b:run("md5sum </tmp/blob").stdout, a:run("md5sum </tmp/blob").stdout)
+    local list, bytes = packets(got, 1), 0
+    for i = 2, #list do bytes = bytes + #list[i].frame end
+    return bytes, list[#list].at - list[1].at
+end
+
+test("TCP at a rate, one way", {timeout = "2m"}, function(t)
+    reset(t)
+    bare:impair{from = "a", to = "b", rate = "2M"}
+    local bytes, seconds = send_file(t, 300)
+    t:log(("2 Mbit/s asked for: TCP at %.3f Mbit/s"):format(bytes * 8 / seconds / 1e6))
+    t:assert(bytes > 300 * 1024, bytes)
+    t:assert(bytes * 8 / seconds <= 2.04e6, bytes * 8 / seconds)
+    bare:reset():impair{from = "b", to = "a", rate = "100M", latency = "40ms"}
+    bytes, seconds = send_file(t, 300)
+    t:log(("the other way limited and delayed: %.3f Mbit/s"):format(bytes * 8 / seconds / 1e6))
+    t:assert(seconds >= 0.08, seconds) -- the first window waits for its acknowledgement
+end)
+
+test("TCP gets through all of it at once", {timeout = "3m"}, function(t)
+    reset(t)
+    bare:impair{latency = "10ms", jitter = "5ms", loss = 2, duplicate = 2, reorder = 5, rate = "20M"}
+    bare:impair{from = "a", to = "b", corrupt = 1}
+    local before = bare:stats()
+    send_file(t, 200)
+    local after = bare:stats()
+    for _, key in ipairs{"delivered", "duplicated", "reordered", "dropped_loss"} do
+        t:assert(after[key] > before[key], key)
+    end
+    for _, key in ipairs{"errors", "dropped_link", "dropped_isolation", "dropped_partition"} do
+        t:assert_eq(after[key], before[key], key)
+    end
 end)
 
 test("the knobs and what they say", function(t)

@@ -160,3 +160,51 @@ test("JUnit of four shards merges to the same verdicts", function(t)
         t:assert_contains(inner.run(t, {}, "merge bad.xml", {dir = dir}).err, "no JUnit XML of provium")
     end
 end)
+
+test("attempts, repeats, what was flaky and properties survive JSON and JUnit", function(t)
+    local dir = inner.directory(t)
+    inner.write(dir .. "/x.test.lua", [[
+        test("flaky", {spec = "S", n = 3}, function(t)
+            local seen = io.open("seen")
+            if not seen then io.open("seen", "w"):close() t:fail("first time") end
+        end)]])
+    local whole = inner.run(t, {}, "--retries 1 --repeat 2 -j1 --junit x.xml --json x.test.lua", {dir = dir})
+    t:assert_eq(whole.code, 0)
+    inner.write(dir .. "/x.json", whole.out)
+    for _, file in ipairs {"x.xml", "x.json"} do
+        local merged = inner.run(t, {}, ("merge %s --json --junit again-%s.xml"):format(file, file), {dir = dir})
+        local got = inner.json(merged)
+        t:assert_eq(merged.code, 0)
+        t:assert_eq(got["x.test.lua#1"].attempts, 2, file)
+        t:assert_eq(got["x.test.lua#1"]["repeat"], 1, file)
+        t:assert_eq(got["x.test.lua#2"]["repeat"], 2, file)
+        local case = got["x.test.lua#1"].tests[1]
+        t:assert(case.flaky, file)
+        t:assert_contains(case.reason, "first time")
+        t:assert_eq(case.meta.spec, "S")
+        t:assert_eq(tostring(case.meta.n), "3")
+        local xml = inner.read(("%s/again-%s.xml"):format(dir, file))
+        t:assert_contains(xml, '<property name="attempts" value="2"/>')
+        t:assert_contains(xml, '<flakyFailure message="x.test.lua:3: first time" type="flaky">')
+    end
+end)
+
+test("coverage of four shards is that of one run", function(t)
+    local dir = shards(t, 4)
+    local coverage = inner.quote((inner.binary():gsub("[^/]*$", "provium-coverage")))
+    inner.write(dir .. "/names", "S\nT\n")
+    local function cover(from, to) os.execute(("cd %s && %s --from %s --by spec --by none --expect names --json -o %s 2>/dev/null"):format(inner.quote(dir), coverage, from, to)) end
+    for i = 1, 4 do cover("s" .. i, "c" .. i) end
+    inner.run(t, {}, "merge s1 s2 s3 s4 --events all", {dir = dir})
+    cover("all", "c")
+    local merged = inner.run(t, {}, "merge c1 c2 c3 c4 --json --html c.html", {dir = dir})
+    t:assert_eq(merged.code, 0)
+    t:assert_eq(merged.out, inner.read(dir .. "/c"))
+    t:assert_contains(merged.out, '"uncovered":["T"]')
+    t:assert(inner.run(t, {}, "merge c1 c2 c3 c4", {dir = dir}).out:find("S +1 +0 +0\n"), "text")
+    t:assert_contains(inner.read(dir .. "/c.html"), "by spec")
+    t:assert_contains(inner.run(t, {}, "merge c1 c1", {dir = dir}).err, "is in `c1` and in `c1`")
+    t:assert_contains(inner.run(t, {}, "merge c1 s2", {dir = dir}).err, "`s2`: no JSON of provium-coverage")
+    inner.write(dir .. "/bad", '{"key": "k", "buckets": [3]}\n')
+    t:assert_contains(inner.run(t, {}, "merge bad", {dir = dir}).err, "`bad`: no JSON of provium-coverage")
+end)

@@ -5,11 +5,13 @@ local inner = require("helpers.inner")
 local SUITE = [==[
 local guest_socket = require("guest_socket")
 local dir, whole = %q, %s
-local vm = provium:vm("a", "default")
-local root, lan = provium, provium:bridge("lan", {subnet = "10.9.0.0/24"})
-lan:attach(vm)
-vm:boot()
+local vm, router, far = provium:vm("a", "default"), provium:vm("router", "default"), provium:vm("far", "default")
+local root, lan, inner = provium, provium:bridge("lan", {subnet = "10.9.0.0/24"}), provium:bridge("inner")
+lan:attach({vm, router})
+inner:attach({router, far})
+provium:boot()
 local OUTSIDE = whole and "192.0.2.1" or "10.9.0.1"
+local IPV6 = whole and io.open("/proc/net/if_inet6") ~= nil
 
 local function enable() return lan:enable_uplink{host_loopback = not whole} end
 
@@ -44,7 +46,7 @@ test("TCP, UDP, DNS and echo", function(t)
     t:assert_eq(enable(), lan)
     local up = lan:uplink()
     t:assert_eq(#up.forwards, 0)
-    t:assert_eq(up.ipv6, false)
+    t:assert_eq(up.ipv6, IPV6)
     t:assert_contains(vm:run("ip route").stdout, "default via 10.9.0.1")
     t:assert_eq(echoed(OUTSIDE, "hello"), "hello")
     local udp = guest_socket.udp(vm)
@@ -52,6 +54,10 @@ test("TCP, UDP, DNS and echo", function(t)
     t:assert_eq(udp:receive(), "datagram")
     udp:close()
     t:assert_contains(vm:run("nslookup a.lan"):assert_ok().stdout, "10.9.0.10")
+    if IPV6 then
+        t:assert_contains(vm:run("ip -6 route").stdout, "default via " .. lan:subnet().gateway6)
+        t:assert_eq(echoed("2001:db8::1", "six"), "six")
+    end
     if not whole then return end
     t:assert_eq(table.concat(up.dns, ","), "127.0.0.1")
     t:assert_contains(vm:run("nslookup known.example."):assert_ok().stdout, "192.0.2.7")
@@ -108,6 +114,48 @@ test("isolated, or cut from the gateway: no way out", function(t)
     t:assert_eq(echoed(OUTSIDE, "x"), "")
     lan:reset()
     t:assert_eq(echoed(OUTSIDE, "again"), "again")
+end)
+
+test("a guest as router", function(t)
+    router:run("echo 1 >/proc/sys/net/ipv4/ip_forward"):assert_ok()
+    far:run("ip route add " .. lan:subnet().v4 .. " via " .. router:ip("inner")):assert_ok()
+    vm:run("ip route add " .. inner:subnet().v4 .. " via " .. router:ip("lan")):assert_ok()
+    local function pings() return far:run("ping -c 1 -W 3 " .. vm:ip()) end
+    wait_until(function() return pings():ok() end, {timeout = 30, desc = "an answer through the router"})
+    t:assert_contains(pings().stdout, "ttl=63")
+    lan:partition(vm, router)
+    t:assert(not pings():ok())
+    lan:restore_all()
+    wait_until(function() return pings():ok() end, {timeout = 30, desc = "an answer after the partition"})
+end)
+
+test("who is partitioned from its router has no way out", function(t)
+    t:defer(function() inner:restore_all() lan:reset() lan:disable_uplink() end)
+    enable()
+    local proxy = router:run_async("nc -ll -p 80 -e nc -w 10 " .. OUTSIDE .. " 18001")
+    local function out() return far:run("printf x | nc -w 5 " .. router:ip("inner") .. " 80").stdout == "x" end
+    wait_until(out, {timeout = 60, desc = "the way out"})
+    inner:partition(far, router)
+    t:assert(not out())
+    t:assert_eq(echoed(OUTSIDE, "others"), "others")
+    inner:restore_all()
+    wait_until(out, {timeout = 60, desc = "the way out, healed"})
+    lan:partition_all() -- which the gateway is no party to
+    t:assert(out())
+    lan:isolate(router)
+    t:assert(not out())
+    proxy:kill()
+end)
+
+test("a bridge takes its uplink along", function(t)
+    t:defer(function() lan:disable_uplink() end)
+    local gone = provium:bridge("gone")
+    gone:attach("a"):enable_uplink{forward = {{host = 0, guest = 80, vm = "a"}}}
+    local port = gone:uplink().forwards[1].host
+    gone:close()
+    t:assert(not vm:run("ip route").stdout:find("default"))
+    lan:enable_uplink{forward = {{host = port, guest = 80, vm = "a"}}}
+    t:assert_eq(lan:uplink().forwards[1].host, port)
 end)
 
 test("turning it off cuts what is open", function(t)

@@ -31,6 +31,7 @@ static int make_original(void)
 {
     int fd = memory_file();
     _cleanup_free_ uint8_t *noise = xmalloc(MIB), *zeros = xcalloc(1, MIB);
+    srand(1);
     for (size_t i = 0; i < MIB; i++)
         noise[i] = (uint8_t)(rand() >> 7);
     assert_int_equal(ftruncate(fd, 9 * MIB + 123), 0);
@@ -47,7 +48,7 @@ static int pack_file(int from)
 {
     struct err e = ERR_INIT;
     int to = memory_file();
-    if (archive_pack(from, to, &e) < 0)
+    if (archive_pack(from, to, NULL, -1, &e) < 0)
         fail_msg("%s", err_message(&e));
     return to;
 }
@@ -55,7 +56,7 @@ static int pack_file(int from)
 static int unpack_to(int from, int to, struct err *e)
 {
     lseek(from, 0, SEEK_SET);
-    return archive_unpack(from, to, e);
+    return archive_unpack(from, to, -1, e);
 }
 
 static void assert_same_bytes(int a, int b)
@@ -121,25 +122,32 @@ static void test_truncated(void **state)
     }
 }
 
-static void test_flipped_bits(void **state)
+/* A bit of each of the first and last bytes, and of some between. */
+static void assert_flips_are_found(int packed, int base_fd)
 {
-    (void)state;
-    _cleanup_close_ int from = make_original(), packed = pack_file(from);
     struct stat st;
     fstat(packed, &st);
-    for (off_t at = 0; at < st.st_size; at += at < 100 || st.st_size - at < 200 ? 1 : 40009) {
+    for (off_t at = 0; at < st.st_size; at += at < 400 || st.st_size - at < 200 ? 1 : 40009) {
         _cleanup_close_ int to = memory_file();
         uint8_t byte, flipped;
         assert_int_equal(pread(packed, &byte, 1, at), 1);
         flipped = byte ^ (uint8_t)(1 << at % 8);
         put_at(packed, at, &flipped, 1);
         struct err e = ERR_INIT;
-        if (unpack_to(packed, to, &e) == 0)
+        lseek(packed, 0, SEEK_SET);
+        if (archive_unpack(packed, to, base_fd, &e) == 0)
             fail_msg("bit %d of byte %jd is not missed", (int)(at % 8), (intmax_t)at);
         assert_true(e.code == EBADMSG || e.code == EPROTO);
         err_clear(&e);
         put_at(packed, at, &byte, 1);
     }
+}
+
+static void test_flipped_bits(void **state)
+{
+    (void)state;
+    _cleanup_close_ int from = make_original(), packed = pack_file(from);
+    assert_flips_are_found(packed, -1);
 }
 
 static void test_longer(void **state)
@@ -161,11 +169,65 @@ static void test_other_format(void **state)
     err_clear(&e);
 }
 
+static int pack_delta(int from, int base_fd)
+{
+    struct archive_base base = {.name = "the base", .identity = {1, 2, 3}};
+    int to = memory_file();
+    assert_int_equal(archive_pack(from, to, &base, base_fd, NULL), 0);
+    lseek(to, 0, SEEK_SET);
+    return to;
+}
+
+/* Pages changed, made and emptied; a base that is shorter, longer or nothing. */
+static void test_delta(void **state)
+{
+    (void)state;
+    static const off_t sizes[] = {9 * MIB + 123, 0, 4096, 5 * MIB + 8193, 12 * MIB};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        _cleanup_close_ int base = make_original(), from = make_original(), to = memory_file();
+        static const uint8_t zeros[4096];
+        assert_int_equal(ftruncate(base, sizes[i]), 0);
+        put_at(from, 4096 * 3, zeros, sizeof(zeros));
+        put_at(from, 4096 * 9 + 5, "changed", 7);
+        put_at(from, 7 * MIB + 4096 * 200, "made", 4);
+        put_at(from, 9 * MIB + 122, "D", 1);
+        _cleanup_close_ int packed = pack_delta(from, base);
+        struct archive_base told;
+        assert_int_equal(archive_read_base(packed, &told, NULL), 1);
+        assert_string_equal(told.name, "the base");
+        assert_int_equal(told.identity[2], 3);
+        lseek(packed, 0, SEEK_SET);
+        assert_int_equal(archive_unpack(packed, to, base, NULL), 0);
+        assert_same_bytes(from, to);
+        struct stat st;
+        fstat(packed, &st);
+        if (!i || sizes[i] == 12 * MIB)
+            assert_true(st.st_size < 6 * 4096);
+    }
+}
+
+static void test_damaged_delta(void **state)
+{
+    (void)state;
+    _cleanup_close_ int base = memory_file(), from = make_original(), plain = pack_file(from), packed, to = memory_file();
+    struct err e = ERR_INIT;
+    assert_int_equal(ftruncate(base, MIB), 0);
+    packed = pack_delta(from, base);
+    assert_int_equal(unpack_to(packed, to, &e), -1);
+    assert_string_equal(err_message(&e), "a delta without its base");
+    lseek(plain, 0, SEEK_SET);
+    assert_int_equal(archive_unpack(plain, to, base, &e), -1);
+    assert_string_equal(err_message(&e), "no delta");
+    assert_flips_are_found(packed, base);
+    err_clear(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_empty_and_all_hole), cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_flipped_bits), cmocka_unit_test(test_longer),             cmocka_unit_test(test_other_format),
+        cmocka_unit_test(test_delta),        cmocka_unit_test(test_damaged_delta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,17 +237,17 @@ static void test_packs_labs(void **state)
     free(temp_file(t, "raw/sub/lab.json", "{\"sub\":1}"));
     free(temp_file(t, "raw/sub/b.snap", "memory of b"));
     _cleanup_free_ char *raw = path_join(t, "raw"), *packed = path_join(t, "packed"), *hot = path_join(t, "hot");
-    assert_int_equal(fixture_pack(FIXTURE_LAB, raw, packed, &e), 0);
+    assert_int_equal(fixture_pack(FIXTURE_LAB, raw, packed, &(struct base_sources){0}, &e), 0);
     _cleanup_free_ char *index = path_join(packed, "sub/lab.json"), *index_text = read_text(index);
     assert_string_equal(index_text, "{\"sub\":1}");
-    assert_int_equal(fixture_unpack(FIXTURE_LAB, packed, hot, &e), 0);
+    assert_int_equal(fixture_unpack(t, FIXTURE_LAB, packed, hot, &e), 0);
     assert_int_equal(fixture_sync(hot, &e), 0);
     _cleanup_free_ char *b = path_join(hot, "sub/b.snap"), *b_text = read_text(b);
     assert_string_equal(b_text, "memory of b");
 
     _cleanup_free_ char *link = path_join(packed, "evil.snap"), *again = path_join(t, "again");
     assert_int_equal(symlink("/etc/passwd", link), 0);
-    assert_int_equal(fixture_unpack(FIXTURE_LAB, packed, again, &e), -1);
+    assert_int_equal(fixture_unpack(t, FIXTURE_LAB, packed, again, &e), -1);
     err_clear(&e);
 }
 

@@ -201,11 +201,13 @@ function methods.detach(bridge, who, opts)
         fail_in("detach", '"%s" is not a member of bridge `%s`', name, f.name)
     end
     vm = member or vm
+    local whole = opts ~= nil and opts.unplug == true
+    if vm and whole then ask("detach", core.vm_check_unplug, vm, f.id) end
     ask("detach", core.net_detach, f.id, name)
     f.members[name] = nil
     if vm then
         forget(vm, bridge)
-        ask("detach", core.vm_unplug, vm, f.id, opts ~= nil and opts.unplug == true)
+        ask("detach", core.vm_unplug, vm, f.id, whole)
         if vm:state() == "booted" then core.vm_configure(vm) end
     end
     refresh(f)

@@ -142,9 +142,10 @@ end
 
 function methods.lab(lab, name)
     local f = fields_of(lab, "lab:lab")
-    if name == nil then
-        name = "__lab_" .. f.anonymous
+    while name == nil do
+        local free = "__lab_" .. f.anonymous
         f.anonymous = f.anonymous + 1
+        if find(lab, "sub_lab", free) == nil then name = free end
     end
     check_name("lab:lab", name)
     if f.sub_lab[name] ~= nil then

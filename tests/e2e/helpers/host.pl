@@ -7,13 +7,15 @@
 #   20 s: an empty text) goes to DIR/answer, another FIFO
 # whole, in a network namespace of its own where it may do so, also
 #   the address 192.0.2.1, on loopback, and ping sockets for everybody
+#   where the kernel has IPv6: the address 2001:db8::1, a default route, and TCP 18001
 #   DNS on 127.0.0.1, UDP and TCP 53, the resolver of /etc/resolv.conf: known.example is 192.0.2.7, all else NXDOMAIN
 use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::IP;
 use POSIX qw(mkfifo _exit);
-use Socket;
+use Socket qw(:DEFAULT inet_pton);
 
 my ($whole, $dir) = (shift @ARGV eq "whole", shift @ARGV);
 $SIG{CHLD} = 'DEFAULT';
@@ -26,6 +28,14 @@ sub set_interface {
     my $sockaddr = pack('S n a4 x8', AF_INET, 0, inet_aton($address));
     ioctl($s, 0x8916, my $a = pack('a16 a16 x8', $name, $sockaddr)) or die "address of $name: $!";
     ioctl($s, 0x8914, my $f = pack('a16 S x22', $name, 0x41)) or die "flags of $name: $!";
+}
+
+# An address of lo, and ::/0 by it: SIOCSIFADDR with a struct in6_ifreq, SIOCADDRT with a struct in6_rtmsg.
+sub set_ipv6 {
+    my ($address) = @_;
+    socket(my $s, AF_INET6, SOCK_DGRAM, 0) or die "socket: $!";
+    ioctl($s, 0x8916, my $a = pack('a16 L l', inet_pton(AF_INET6, $address), 128, 1)) or die "address $address: $!";
+    ioctl($s, 0x890b, my $r = pack('x48 L S S L x4 Q L l', 1, 0, 0, 1, 0, 1, 1)) or die "IPv6 route: $!";
 }
 
 sub answer_dns {
@@ -52,7 +62,7 @@ sub serve {
 
 sub tcp_server {
     my ($address, $port, $talk) = @_;
-    my $listener = IO::Socket::INET->new(LocalAddr => $address, LocalPort => $port, Listen => 20, ReuseAddr => 1)
+    my $listener = IO::Socket::IP->new(LocalHost => $address, LocalPort => $port, Listen => 20, ReuseAddr => 1)
         or die "tcp $port: $!";
     return serve(sub {
         my $peer = $listener->accept or return;
@@ -122,6 +132,10 @@ if ($whole) {
     set_interface('lo:1', '192.0.2.1');
     write_file('/proc/sys/net/ipv4/ping_group_range', '0 0');
     write_file("$dir/resolv.conf", "nameserver 127.0.0.1\n");
+    if (-e '/proc/net/if_inet6') {
+        set_ipv6('2001:db8::1');
+        push @servers, tcp_server('2001:db8::1', 18001, \&echo);
+    }
     system('mount', '--bind', "$dir/resolv.conf", '/etc/resolv.conf') == 0 or die 'mount';
     push @servers, udp_server('127.0.0.1', 53, \&answer_dns), tcp_server('127.0.0.1', 53, sub {
         my ($peer) = @_;
