@@ -3,10 +3,12 @@
 #
 #   PROVIUM=build/release/bin/provium tests/bench/bench_snapshot.sh [N] [PART…]
 #
-# Parts: floor hit sizes host many save reset; all without any. On a machine that does something else, machines started
-# ahead of need compete with that: `always` is asked for here, so that there is one.
+# Parts: hit sizes host many save reset; all without any. `ahead always` stands for machines started ahead of need: with
+# `idle`, the default, a machine that does something else has none.
 set -e
 provium=$(readlink -f "${PROVIUM:-build/dev/bin/provium}")
+restore=$(dirname "$provium")/bench_restore
+guest=${GUEST:-$(readlink -f "$(dirname "$0")/../../dist/guest/x86_64")}
 n=${1:-7}
 [ $# = 0 ] || shift
 parts=${*:-hit sizes host many save reset}
@@ -42,7 +44,7 @@ function tool.median(list)
     return list[(#list + 1) // 2]
 end
 
--- The median of what fn(i) returns or, with a unit of 1 s, of how long it takes.
+-- The median of what fn(i) returns.
 function tool.medians(fn, count)
     local list = {}
     for i = 1, count or tool.n do list[i] = fn(i) end
@@ -73,17 +75,11 @@ function tool.fixture(name)
     return function() return provium:vm_fixture(name) end
 end
 
--- Until the greeting of a QEMU that does nothing else.
-function tool.floor()
-    local pipe, pid
-    local ms = tool.timed(function()
-        pipe = io.popen("echo $$; exec qemu-system-x86_64 -S -display none -qmp stdio 2>/dev/null </dev/null")
-        pid = pipe:read("l")
-        assert(pipe:read("l"):find("QMP"))
-    end)
-    os.execute("kill -9 " .. pid)
+function tool.shell(command)
+    local pipe = io.popen(command)
+    local text = pipe:read("a")
     pipe:close()
-    return ms
+    return text
 end
 
 function tool.out(format, ...)
@@ -130,20 +126,93 @@ end)
 LUA
 done
 
-# Without ahead: from vm:restore to the state being loaded, by a machine whose file ends at its first instruction that counts:
-# the time up to the agent's answer is taken off by restoring the same machine ahead of need.
-part host always <<'LUA'
-test("host phase", function()
-    local vm = provium:vm("m", "default"):boot()
-    local snap = vm:snapshot()
-    vm:shutdown()
-    local floor = tool.medians(tool.floor)
-    local plain = tool.medians(function()
-        local copy = "plain.snap" -- another path each time would do as well: none is ready for it
-        os.execute("rm -f plain.snap; cp --preserve=timestamps " .. snap:path() .. " " .. copy)
-        return tool.phase(vm, copy)
+
+for ahead in never always; do
+    part "many_$ahead" $ahead many <<LUA
+test("many", function()
+    tool.answer(tool.fixture("m256"))
+    local vms = {}
+    local one = tool.medians(function() return tool.answer(tool.fixture("m256")) end, 5)
+    local all = tool.timed(function()
+        for i = 1, 20 do
+            vms[i] = provium:vm_fixture("m256")
+            vms[i]:run("true"):assert_ok()
+        end
     end)
-    local ahead = tool.medians(function() return tool.phase(vm, snap) end)
-    tool.out("floor %.1f plain %.1f ahead %.1f", floor, plain, ahead)
+    local pss = tonumber(tool.shell("for p in \$(pgrep qemu-system); do awk '/^Pss:/ {print \$2}' /proc/\$p/smaps_rollup; done | awk '{s += \$1} END {print s / NR / 1024}'"))
+    tool.out("20 machines of 256 MiB one after the other, ahead %-6s %7.0f ms  %.2f of 20 x %.1f ms; %.1f MiB each (PSS)", "$ahead", all, all / 20 / one, one, pss)
 end)
 LUA
+    part "reset_$ahead" $ahead reset <<LUA
+provium.reset_between_tests = true
+local vm = provium:vm("m", "default")
+local cold = tool.timed(function() vm:boot():run("true") end)
+local times, ended = {}, nil
+local function now() return tonumber(tool.shell("date +%s%N")) / 1e6 end
+for i = 1, tool.n + 1 do
+    test("test " .. i, function()
+        vm:run("true"):assert_ok()
+        if ended then times[#times + 1] = now() - ended end
+        vm:run("sleep 0.6")
+        if i == tool.n + 1 then
+            local per_test = tool.median(times)
+            tool.out("reset_between_tests to the result of run(\"true\"), ahead %-6s %6.1f ms  1/%.0f of a cold boot (%.0f ms)", "$ahead", per_test, cold / per_test, cold)
+        end
+        ended = now()
+    end)
+end
+LUA
+done
+
+export GUEST="$guest"
+part save never <<'LUA'
+-- A plain QEMU with the same kernel and memory, at a shell: stopped, migrated to a file.
+local function migrate()
+    tool.shell("rm -f in state; mkfifo in")
+    local guest = os.getenv("GUEST")
+    local from = io.popen(("exec qemu-system-x86_64 -M q35 -m 512 -nodefaults -display none -serial null -kernel %s/vmlinux " ..
+        "-initrd %s/initrd -append 'quiet rdinit=/bin/sh' -qmp stdio <in 2>/dev/null"):format(guest, guest))
+    local to = io.open("in", "w")
+    local function ask(command, done)
+        repeat
+            to:write(command, "\n")
+            to:flush()
+            local line
+            repeat line = from:read("l") until line:find('"return"')
+        until not done or line:find(done)
+    end
+    ask('{"execute":"qmp_capabilities"}')
+    tool.shell("sleep 6")
+    ask('{"execute":"stop"}')
+    local ms = tool.timed(function()
+        ask('{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1000000000000}}')
+        ask('{"execute":"migrate","arguments":{"uri":"exec:cat >state"}}')
+        ask('{"execute":"query-migrate"}', '"status": "completed"')
+    end)
+    to:write('{"execute":"quit"}\n')
+    to:close()
+    from:close()
+    return ms
+end
+
+local function allocated(path) return tonumber(tool.shell("stat -c %b " .. path)) / 2048 end
+
+test("save", function()
+    local plain = tool.medians(migrate, 3)
+    local vm = provium:vm("m", "default"):boot()
+    local snap
+    local own = tool.medians(function()
+        if snap then snap:delete() end
+        local ms
+        ms, snap = tool.timed(function() return vm:snapshot() end)
+        return ms
+    end)
+    tool.out("snapshot of 512 MiB %.0f ms, %.0f MiB on the disk; plain migration to a file %.0f ms, %.0f MiB", own, allocated(snap:path()), plain, allocated("state"))
+end)
+LUA
+
+case " $parts " in *" host "*)
+    echo 'test("x", function() provium:vm("m", "default"):boot():snapshot("host.snap") end)' >x.test.lua
+    "$provium" -q x.test.lua >/dev/null 2>&1
+    "$restore" host.snap "$guest/vmlinux" "$guest/initrd" "$n" ;;
+esac
