@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/strv.h"
+#include "random.h"
 
 #define FILES_DIRECTORY "/.provium-files"
 
@@ -114,6 +115,7 @@ bool init_run(char **argv)
     mount_pseudos(alone);
     open_console();
     place_files();
+    random_settle();
     if (alone) {
         leave_console();
         return true;

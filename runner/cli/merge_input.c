@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "cli/say.h"
 #include "events/payload.h"
+#include "wire/message.h"
 
 #define STREAM_MAX ((size_t)4 << 30)
 
@@ -27,6 +28,9 @@ int merge_input_read(struct merge_input *in, const char *path, struct err *e)
     }
     if (sscanf(in->replay.record.shard, "%u/%u", &in->shard, &in->shards) != 2 || !in->shards)
         return err_set(e, 0, "`%s`: it names no shard", path);
+    if (in->form == MERGE_EVENTS && in->replay.protocol != PROTOCOL_VERSION)
+        say_warning("`%s`: protocol %lld, this provium speaks %d; %zu frames of unknown kinds skipped", path,
+                    (long long)in->replay.protocol, PROTOCOL_VERSION, in->replay.unknown);
     if (in->replay.cut)
         say_warning("`%s`: stream cut after %zu frames at byte %llu", path, in->replay.frames,
                     (unsigned long long)in->replay.bytes);

@@ -17,6 +17,7 @@
 #include "cli/verb.h"
 #include "pool/dispatcher.h"
 #include "pool/host.h"
+#include "script/library.h"
 #include "wire/message.h"
 
 #define PSI_THRESHOLD_DEFAULT 50
@@ -159,6 +160,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
     _cleanup_buf_ struct buf job = BUF_INIT(1 << 20);
     worker_run_pack(worker, &job);
     _cleanup_free_ char *filter = filter_json(options);
+    _cleanup_close_ int library = library_compile();
     const struct dispatcher_settings settings = {
         .loop = run->loop,
         .stream = run->stream,
@@ -176,6 +178,7 @@ static int dispatch(struct run *run, const struct worker_run *worker, int broker
         .fail_fast = options->fail_fast,
         .backfill = options->backfill,
         .job = &job,
+        .library = library,
         .broker = broker,
         .on_file = on_file,
         .on_output = on_output,

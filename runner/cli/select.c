@@ -59,8 +59,10 @@ static bool is_newer(const struct test_file *file, size_t index, const void *arg
 static int select_since(struct discovery *d, const char *path, struct err *e)
 {
     struct stat st;
-    if (stat(path, &st) < 0)
-        return err_errno(e, "--since: `%s`", path);
+    if (stat(path, &st) < 0) {
+        err_errno(e, "--since: `%s`", path);
+        return err_hint(e, "name a file or directory; test files changed later than it are run");
+    }
     keep_files(d, is_newer, &st.st_mtim);
     return 0;
 }

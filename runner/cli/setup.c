@@ -46,17 +46,33 @@ struct config *setup_config(const struct options *options, const struct environm
     return steal_ptr(config);
 }
 
-/* A first operand that does not exist may be a misspelt command. */
+/* A first operand that does not exist may be a misspelt command, or one that other programs have. */
 static void suggest_command(const struct options *options, struct err *e)
 {
+    static const char *const elsewhere[][2] = {
+        {"run", "tests run without a command: `provium [PATH...]`"},
+        {"test", "tests run without a command: `provium [PATH...]`"},
+        {"help", "that is `provium --help`"},
+        {"version", "that is `provium --version`"},
+    };
     const char *names[16];
     size_t count = 0;
+    if (!e || e->code != ENOENT)
+        return;
+    err_hint(e, "a path is a test file, or a directory with files *.test.lua in it; `provium --help` lists the commands");
+    if (options->verb->name || access(options->operands.items[0], F_OK) == 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++)
+        if (!strcmp(options->operands.items[0], elsewhere[i][0])) {
+            err_hint(e, "%s", elsewhere[i][1]);
+            return;
+        }
     for (size_t i = 0; i < verb_count && count < ARRAY_SIZE(names); i++)
         if (verbs[i].name)
             names[count++] = verbs[i].name;
     const char *first = options->operands.items[0];
     const char *nearest = str_nearest(first, names, count);
-    if (e && e->code == ENOENT && nearest && !options->verb->name && access(first, F_OK) < 0)
+    if (nearest)
         err_hint(e, "did you mean the command `%s`?", nearest);
 }
 

@@ -52,7 +52,7 @@ int verb_completion(const struct options *options)
             (*what == 'p' ? print_profiles : print_fixtures)(config);
     } else {
         _cleanup_err_ struct err e = ERR_INIT;
-        err_set(&e, 0, "completion: bash, zsh or fish? (got `%s`)", what);
+        err_set(&e, 0, *what ? "completion: bash, zsh or fish? (got `%s`)" : "completion: bash, zsh or fish?", what);
         say_error(&e);
         return EXIT_USAGE;
     }

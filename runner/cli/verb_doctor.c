@@ -61,6 +61,7 @@ int verb_doctor(const struct options *options)
     _cleanup_err_ struct err e = ERR_INIT;
     if (options->operands.count && !options->boot) {
         err_set(&e, 0, "doctor: a profile goes with --boot");
+        err_hint(&e, "`provium doctor --boot %s` boots it; `provium doctor` checks all", options->operands.items[0]);
         say_error(&e);
         return EXIT_USAGE;
     }

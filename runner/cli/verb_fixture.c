@@ -193,6 +193,7 @@ static int dispatch(struct command *c, const char *file, const struct worker_run
         .filter_json = "{}",
         .total = pool_budget(c->options),
         .jobs = 1,
+        .library = -1,
         .broker = broker,
         .timeout_ns = c->options->timeout_ns,
         .job = &job,

@@ -1,4 +1,5 @@
 /* `provium [PATH...]`: finds the files, enters the sandbox, runs them and reports. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -81,6 +82,26 @@ static int run_selection(const struct options *options, const struct environment
     return code;
 }
 
+static void say_nothing_found(const struct options *options, const struct config *config)
+{
+    const struct strv *where = options->operands.count ? &options->operands : &config->roots;
+    _cleanup_free_ char *below = where->count ? strv_join(where, "`, `") : xstrdup(".");
+    if (options->filter || options->since || options->rerun_failed || options->shard.count > 1)
+        say_note("no test files found below `%s` that --filter, --rerun-failed, --since and --shard let through", below);
+    else
+        say_note("no test files found below `%s`: their names end in .test.lua", below);
+}
+
+/* Reports are written at the end, but that they cannot be should not be found out then. */
+static int check_report(const char *flag, const char *path, struct err *e)
+{
+    _cleanup_free_ char *directory = path ? path_directory(path) : NULL;
+    if (!path || access(path, W_OK) == 0 || access(directory, W_OK | X_OK) == 0)
+        return 0;
+    err_errno(e, "--%s: `%s`", flag, path);
+    return err_hint(e, "it needs a directory that exists and may be written to");
+}
+
 int verb_run(const struct options *given)
 {
     _cleanup_err_ struct err e = ERR_INIT;
@@ -94,10 +115,14 @@ int verb_run(const struct options *given)
         say_error(&e);
         return EXIT_USAGE;
     }
+    if (check_report("junit", options.junit, &e) < 0 || check_report("html", options.html, &e) < 0) {
+        say_error(&e);
+        return EXIT_USAGE;
+    }
     if (!config->file && !options.quiet)
         say_note("no provium.toml here: using the built-in profile `%s`", DEFAULT_PROFILE);
     if (!selection.count)
-        say_note("no test files found");
+        say_nothing_found(&options, config);
     selection_scan(&selection);
     if ((selection.count || options.watch) && !options.no_preflight && preflight(config, env) < 0)
         return EXIT_USAGE;

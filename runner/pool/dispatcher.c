@@ -126,6 +126,12 @@ static bool fits_empty_pool(const struct dispatcher *d, const struct dispatch_fi
     if (needed.memory_bytes >= file->claim.memory_bytes && needed.memory_bytes <= total->memory_bytes &&
         needed.cpus <= total->cpus)
         return true;
+    if (!file->declares_claim) {
+        err_set(e, 0, "a file needs %llu MiB, and the whole pool has %llu MiB", (unsigned long long)POOL_FILE_OVERHEAD >> 20,
+                (unsigned long long)total->memory_bytes >> 20);
+        err_hint(e, "raise --mem");
+        return false;
+    }
     err_set(e, 0, "its claim of %llu MiB and %llu vCPUs, with %llu MiB for the file itself, is more than the whole pool of "
                   "%llu MiB and %llu vCPUs",
             (unsigned long long)file->claim.memory_bytes >> 20, (unsigned long long)file->claim.cpus,

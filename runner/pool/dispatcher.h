@@ -33,6 +33,7 @@ struct dispatcher_settings {
     int64_t (*now)(void);   /* for how long a blocked file has been passed; only with backfill */
     bool fail_fast, backfill;
     const struct buf *job;  /* packed map handed to every worker (see worker.h) */
+    int library;            /* for every worker, see script/library.h; -1: none */
     int broker;             /* of uplinks, each worker gets a connection to it; -1: none */
     /* Called for each finished file, after its last attempt, in the order of finishing; takes the result. */
     void (*on_file)(struct file_result *r, void *arg);

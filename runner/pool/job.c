@@ -247,13 +247,18 @@ static void on_link(struct source *s, uint32_t events, void *arg)
 
 /* ------------------------------------------------------------------------------------------------- starting */
 
-/* In the child: leads its group; has pipes as 1 and 2, the link, and the connection to the uplink broker if there is one. */
+/* In the child: leads its group; has pipes as 1 and 2, the link, the connection to the uplink broker and the library, if
+ * there are such. */
 static void __attribute__((noreturn))
 exec_worker(const struct dispatcher_settings *settings, int link_fd, int stdout_fd, int stderr_fd, int uplink_fd)
 {
     char number[16];
-    const int kept[] = {link_fd, uplink_fd};
-    const size_t count = uplink_fd < 0 ? 1 : 2;
+    int kept[3] = {link_fd};
+    size_t count = 1;
+    if (uplink_fd >= 0)
+        kept[count++] = uplink_fd;
+    if (settings->library >= 0)
+        kept[count++] = settings->library;
     setpgid(0, 0);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd >= 0)
@@ -270,13 +275,15 @@ exec_worker(const struct dispatcher_settings *settings, int link_fd, int stdout_
     _exit(127);
 }
 
-/* `uplink_fd` is the same number there. */
+/* Descriptors have the same numbers there. */
 static void send_job(struct job *job, int uplink_fd)
 {
     const struct buf *common = job->d->settings->job;
     _cleanup_buf_ struct buf payload = BUF_INIT(EVENT_FRAME_MAX);
     struct packer p = {.to = &payload};
-    pack_map(&p, 4);
+    pack_map(&p, 5);
+    pack_str(&p, "library");
+    pack_int(&p, job->d->settings->library);
     pack_str(&p, "path");
     pack_str(&p, job->work->file->path);
     pack_str(&p, "index");

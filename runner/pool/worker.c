@@ -11,6 +11,7 @@
 #include "events/payload.h"
 #include "pool/client.h"
 #include "script/fixture.h"
+#include "script/library.h"
 #include "script/script.h"
 
 #define VMS_PER_FILE 10000 /* room for VM numbers of one file within the run's */
@@ -37,12 +38,14 @@ struct job {
     char *path;
     int64_t index;
     int uplink; /* connection to the broker, or -1; the network's in the end */
+    struct library *library;
     struct worker_run run;
 };
 
 static void job_done(struct job *job)
 {
     close_fd(&job->uplink);
+    library_close(job->library);
     free(job->path);
     strv_done(&job->run.roots);
     free(job->run.accel_note);
@@ -53,11 +56,13 @@ static void unpack_job(const struct event *ev, struct job *job)
 {
     struct bytes run = {0}, roots, root;
     uint32_t count;
-    int64_t seed = 0, uplink = -1;
+    int64_t seed = 0, uplink = -1, library = -1;
     job->path = payload_string(ev->payload, "path");
     payload_int(ev->payload, "index", &job->index);
     payload_int(ev->payload, "uplink", &uplink);
+    payload_int(ev->payload, "library", &library);
     job->uplink = (int)uplink;
+    job->library = library_open((int)library);
     payload_value(ev->payload, "run", &run);
     if (payload_value(run, "roots", &roots)) {
         struct unpacker u = unpacker_of(roots);
@@ -117,6 +122,7 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
         .roots = (const char *const *)job->run.roots.items,
         .show_progress = w->show_progress,
         .seed = job->run.seed,
+        .library = job->library,
         .uplink = &job->uplink,
     };
     _cleanup_(script_freep) struct script *script = script_new(job->path, &settings, loop, client, &e);

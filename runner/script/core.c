@@ -55,6 +55,13 @@ static int core_duration(lua_State *L)
     return 1;
 }
 
+/* core.size(value) → bytes */
+static int core_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)check_size(L, 1, "size"));
+    return 1;
+}
+
 static void add_frame(lua_State *L, luaL_Buffer *b, lua_Debug *ar)
 {
     lua_pushfstring(L, "\n    %s:", *ar->what == 'C' ? "[C]" : chunk_name(ar));
@@ -354,6 +361,7 @@ void core_open(lua_State *L)
         {"fail", core_fail},
         {"position", core_position},
         {"duration", core_duration},
+        {"size", core_size},
         {"traceback", core_traceback},
         {"whole_message", core_whole_message},
         {"check_meta", core_check_meta},

@@ -8,6 +8,7 @@ lua_\name\()_start:
 lua_\name\()_end:
     .endm
 
+    source coroutine
     source wait
     source barrier
     source bridge

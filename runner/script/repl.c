@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-extern const char lua_repl_start[], lua_repl_end[];
+#include "script/library.h"
 
 static void on_interrupt(int signal_number)
 {
@@ -26,8 +26,7 @@ static void wait_for_input(void)
 
 static int open_source(lua_State *L)
 {
-    if (luaL_loadbuffer(L, lua_repl_start, (size_t)(lua_repl_end - lua_repl_start), "=[provium:repl]") != LUA_OK)
-        return lua_error(L);
+    library_push(L, script_of(L)->settings->library, "repl");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.framework");
     lua_call(L, 1, 1);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.repl");

@@ -12,15 +12,10 @@
 #include "script/ahead.h"
 #include "script/barrier.h"
 #include "script/json.h"
+#include "script/library.h"
 #include "script/temporary.h"
 
 #define LUA_HEAP_MAX ((size_t)2 << 30)
-
-/* lua/ as bytes (lua_sources.S). */
-extern const char lua_wait_start[], lua_wait_end[], lua_barrier_start[], lua_barrier_end[], lua_bridge_start[],
-    lua_bridge_end[], lua_bridge_state_start[], lua_bridge_state_end[], lua_link_start[], lua_link_end[], lua_nic_start[],
-    lua_nic_end[], lua_lab_start[], lua_lab_end[], lua_snapshot_start[], lua_snapshot_end[], lua_framework_start[],
-    lua_framework_end[], lua_fixture_start[], lua_fixture_end[];
 
 /* Lua's allocator with a ceiling, past which scripts get an ordinary "not enough memory". */
 static void *allocate(void *ud, void *p, size_t old_size, size_t new_size)
@@ -58,20 +53,19 @@ static void add_search_paths(lua_State *L, const char *const *roots)
 }
 
 /* Loads a file of lua/ and calls it with the `count` values on top; leaves its result. */
-static void run_source(lua_State *L, const char *name, const char *start, const char *end, int count)
+static void run_source(lua_State *L, const char *name, int count)
 {
-    if (luaL_loadbuffer(L, start, (size_t)(end - start), name) != LUA_OK)
-        lua_error(L);
+    library_push(L, script_of(L)->settings->library, name);
     lua_insert(L, -1 - count);
     lua_call(L, count, 1);
 }
 
 /* A file of lua/ that adds to what bridges can do. */
-static void run_bridge_part(lua_State *L, int core, int bridges, const char *name, const char *start, const char *end)
+static void run_bridge_part(lua_State *L, int core, int bridges, const char *name)
 {
     lua_pushvalue(L, core);
     lua_pushvalue(L, bridges);
-    run_source(L, name, start, end, 2);
+    run_source(L, name, 2);
     lua_pop(L, 1);
 }
 
@@ -96,39 +90,41 @@ static int open_state(lua_State *L)
     json_open(L);
     seed_random(L, s->settings->seed, s->path);
     add_search_paths(L, s->settings->roots);
+    run_source(L, "coroutine", 0);
+    lua_setfield(L, LUA_REGISTRYINDEX, "provium.resumers");
     core_open(L);
     barrier_open(L);
     vm_open(L);
     int core = lua_gettop(L);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:wait]", lua_wait_start, lua_wait_end, 1);
+    run_source(L, "wait", 1);
     lua_pushvalue(L, core);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:bridge]", lua_bridge_start, lua_bridge_end, 1);
+    run_source(L, "bridge", 1);
     int bridges = lua_gettop(L);
-    run_bridge_part(L, core, bridges, "=[provium:link]", lua_link_start, lua_link_end);
-    run_bridge_part(L, core, bridges, "=[provium:nic]", lua_nic_start, lua_nic_end);
-    run_bridge_part(L, core, bridges, "=[provium:bridge_state]", lua_bridge_state_start, lua_bridge_state_end);
+    run_bridge_part(L, core, bridges, "link");
+    run_bridge_part(L, core, bridges, "nic");
+    run_bridge_part(L, core, bridges, "bridge_state");
     lua_pushvalue(L, bridges);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.bridges");
     lua_pushvalue(L, core);
     lua_insert(L, bridges);
     lua_pushvalue(L, core);
-    run_source(L, "=[provium:barrier]", lua_barrier_start, lua_barrier_end, 1);
-    run_source(L, "=[provium:lab]", lua_lab_start, lua_lab_end, 3);
+    run_source(L, "barrier", 1);
+    run_source(L, "lab", 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_pushvalue(L, core);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
-    run_source(L, "=[provium:snapshot]", lua_snapshot_start, lua_snapshot_end, 3);
+    run_source(L, "snapshot", 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
-    run_source(L, "=[provium:framework]", lua_framework_start, lua_framework_end, 2);
+    run_source(L, "framework", 2);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.framework");
     lua_pushvalue(L, core);
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
-    run_source(L, "=[provium:fixture]", lua_fixture_start, lua_fixture_end, 3);
+    run_source(L, "fixture", 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
     return 0;
 }

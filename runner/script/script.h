@@ -27,6 +27,7 @@ struct script_settings {
     unsigned first_cid;       /* identifiers of this file's VMs follow it */
     bool show_progress;       /* "still running" lines */
     uint64_t seed;
+    const struct library *library; /* the framework's Lua part, compiled; NULL: compile it */
     int *uplink;              /* connection to the uplink broker, taken by the first bridge; NULL or -1: none */
 };
 

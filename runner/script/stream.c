@@ -23,8 +23,8 @@ static struct stream_object *check_stream(lua_State *L)
     return o;
 }
 
-/* The innermost frame in a test or fixture file. */
-static bool find_site(lua_State *L, struct stream *stream)
+/* The innermost frame of a coroutine that is in a test or fixture file. */
+static bool find_site_in(lua_State *L, struct stream *stream)
 {
     lua_Debug ar;
     for (int level = 0; lua_getstack(L, level, &ar); level++) {
@@ -36,6 +36,20 @@ static bool find_site(lua_State *L, struct stream *stream)
         return true;
     }
     return false;
+}
+
+/* … of the running coroutine, else of the one that resumed it, and so on outwards. */
+static void find_site(lua_State *L, struct stream *stream)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "provium.resumers");
+    for (lua_State *at = L; at && !find_site_in(at, stream) && lua_checkstack(at, 1);) {
+        lua_pushthread(at);
+        lua_xmove(at, L, 1);
+        lua_rawget(L, -2);
+        at = lua_tothread(L, -1); /* kept alive by running */
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }
 
 void push_stream(lua_State *L, struct stream *stream, const char *label, int keep)
@@ -50,8 +64,7 @@ void push_stream(lua_State *L, struct stream *stream, const char *label, int kee
         lua_pushvalue(L, keep);
         lua_setiuservalue(L, -2, 1);
     }
-    if (!find_site(L, stream)) /* created in a coroutine of a helper: the site is where it was resumed */
-        find_site(script_of(L)->L, stream);
+    find_site(L, stream);
     scope_add(L, "stream", -1);
 }
 

@@ -301,6 +301,7 @@ void vm_open(lua_State *L)
     static const luaL_Reg functions[] = {{"vm_new", vm_new_binding},
                                          {"boot_begin", vm_boot_begin_binding},
                                          {"boot_wait", vm_boot_wait_binding},
+                                         {"check_boot_options", vm_check_boot_options_binding},
                                          {"console_tail", core_console_tail},
                                          {"ping", core_ping},
                                          {"is_open_on", core_is_open_on},

@@ -78,6 +78,7 @@ void vm_handles_open(lua_State *L);
 int vm_boot_begin_binding(lua_State *L);
 int vm_boot_wait_binding(lua_State *L);
 int vm_boot_binding(lua_State *L);
+int vm_check_boot_options_binding(lua_State *L);
 /* Raises when the boot options at `index` are not well-formed. */
 void check_boot_options(lua_State *L, int index, const char *call);
 /* Tells that the boot in o->launch is done, and will tell of the VM's end (vm_events.c). `source`: boot or snapshot. */

@@ -17,8 +17,11 @@
 
 #define FILES_MAX 10000
 
-static const char *const boot_keys[] = {"memory",   "cpus",         "kernel_cmdline", "kernel_cmdline_append", "agent_timeout",
-                                        "rng_seed", "initial_time", "files",          NULL};
+/* lab:vm takes all of them, vm:boot all but the first, which is for lua/snapshot.lua. */
+static const char *const creation_keys[] = {"from_snapshot",         "memory",        "cpus",     "kernel_cmdline",
+                                            "kernel_cmdline_append", "agent_timeout", "rng_seed", "initial_time",
+                                            "files",                 NULL};
+static const char *const *const boot_keys = creation_keys + 1;
 
 /* One entry of `files`, on top of the stack; strings stay anchored by it. */
 static void read_file_entry(lua_State *L, const char *call, int number, struct initrd_file *out)
@@ -55,7 +58,7 @@ static void read_boot_options(lua_State *L, int index, const char *call, struct 
     if (lua_isnoneornil(L, index))
         return;
     index = lua_absindex(L, index);
-    check_options(L, index, call, boot_keys);
+    check_options(L, index, call, strcmp(call, "lab:vm") ? boot_keys : creation_keys);
     if (option_size(L, index, call, "memory", &o->memory_bytes) && !o->memory_bytes)
         raise_format(L, "%s: memory must not be 0", call);
     if (option_integer(L, index, call, "cpus", &cpus) && (cpus < 1 || cpus > GUEST_CPUS_MAX))
@@ -98,6 +101,13 @@ void check_boot_options(lua_State *L, int index, const char *call)
     int top = lua_gettop(L);
     read_boot_options(L, index, call, &o);
     lua_settop(L, top);
+}
+
+/* core.check_boot_options(options) */
+int vm_check_boot_options_binding(lua_State *L)
+{
+    check_boot_options(L, 1, "vm:boot");
+    return 0;
 }
 
 /* Pushes creation-time options overlaid by those of this boot, key by key. */

@@ -21,6 +21,11 @@ static bool is_pc(const struct machine *m)
     return !strcmp(m->arch, "x86_64");
 }
 
+bool machine_is_deterministic(const struct machine *m)
+{
+    return m->seeded && !m->kvm && is_pc(m) && m->cpus == 1;
+}
+
 /* q35 without what no test can see; each option measured (docs/accelerator.md). */
 static void add_machine(const struct machine *m, struct strv *argv)
 {
@@ -33,10 +38,11 @@ static void add_machine(const struct machine *m, struct strv *argv)
     else
         strv_add(argv, "q35,usb=off,smbus=off,sata=off,vmport=off,hpet=off,memory-backend=ram");
     strv_add(argv, "-accel");
-    strv_add(argv, m->kvm ? "kvm" : "tcg,thread=multi");
+    strv_add(argv, m->kvm ? "kvm" : machine_is_deterministic(m) ? "tcg,thread=single" : "tcg,thread=multi");
     strv_add(argv, "-cpu");
     /* With ERMS the kernel copies by `rep movsb`, which TCG runs a byte at a time: a tenth of a boot. */
-    strv_add(argv, !is_auto(m->cpu) ? m->cpu : m->kvm ? "host" : pc ? "max,erms=off,fsrm=off" : "max");
+    strv_addf(argv, "%s%s", !is_auto(m->cpu) ? m->cpu : m->kvm ? "host" : pc ? "max,erms=off,fsrm=off" : "max",
+              machine_is_deterministic(m) && !strstr(m->cpu ? m->cpu : "", "rdseed") ? ",rdrand=off,rdseed=off" : "");
     strv_add(argv, "-smp");
     strv_addf(argv, "%u", m->cpus);
     strv_add(argv, "-m");
@@ -112,6 +118,23 @@ static void add_random(const struct machine *m, struct strv *argv)
     strv_add(argv, "virtio-rng-pci,rng=rng");
 }
 
+/* Time counts instructions, and a device's doorbell is answered by the CPU that rings it, not some time later. */
+static void add_time(const struct machine *m, struct strv *argv)
+{
+    static const char *const doorbells[] = {"virtio-serial-pci", "virtio-rng-pci", "virtio-net-pci"};
+    bool deterministic = machine_is_deterministic(m);
+    strv_add(argv, "-rtc");
+    strv_addf(argv, "base=%s,clock=%s", m->rtc_base, deterministic ? "vm" : "host");
+    if (!deterministic)
+        return;
+    strv_add(argv, "-icount");
+    strv_add(argv, "shift=2,sleep=off");
+    for (size_t i = 0; i < ARRAY_SIZE(doorbells); i++) {
+        strv_add(argv, "-global");
+        strv_addf(argv, "%s.ioeventfd=off", doorbells[i]);
+    }
+}
+
 /* Everything that would take a command: QEMU (7.2) reads its monitor a byte at a time, at 25 us each. It tells when the
  * state is loaded, and then waits. No announcements: no frame is sent that the guest did not send. */
 static void add_incoming(const struct machine *m, struct strv *argv)
@@ -138,8 +161,7 @@ void machine_command_line(const struct machine *m, struct strv *argv)
     add_channels(m, argv);
     add_network(m, argv);
     add_random(m, argv);
-    strv_add(argv, "-rtc");
-    strv_addf(argv, "base=%s,clock=host", m->rtc_base);
+    add_time(m, argv);
     strv_add(argv, "-kernel");
     strv_addf(argv, "/proc/self/fd/%d", m->kernel_fd);
     if (m->initrd_fd >= 0) {

@@ -33,7 +33,7 @@ struct machine {
     const struct machine_nic *nics; /* in the order of their PCI slots */
     size_t nic_count;
     const char *rtc_base;    /* "utc" or a date as -rtc base= takes it */
-    bool seeded;             /* virtio-rng delivers a stream that depends on rng_seed alone */
+    bool seeded;             /* virtio-rng delivers a stream that depends on rng_seed alone; see machine_is_deterministic */
     uint64_t rng_seed;
 };
 
@@ -50,5 +50,11 @@ void machine_restored_nic(size_t index, char id[static 32]);
 #define MACHINE_HOTPLUG_BRIDGE "pci-bridge,id=hotplug,chassis_nr=1,shpc=on"
 #define MACHINE_HOTPLUG_SLOTS  31 /* addr=1 to 31 */
 
+/* Does its boot run the same instructions each time? Where a seed asks for that, and where QEMU can: one emulated CPU whose
+ * time is the count of its instructions. While the guest idles that time jumps to the next timer, so the agent sees to it
+ * that it never does once it serves (agent/random.c). */
+bool machine_is_deterministic(const struct machine *m);
+/* What the kernel's command line has then, in front of the seed: the kernel stirs it into its random pool. */
+#define MACHINE_SEED_PARAMETER "provium.rng_seed="
 /* Appends argv, argv[0] included. */
 void machine_command_line(const struct machine *m, struct strv *argv);

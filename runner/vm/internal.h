@@ -30,6 +30,7 @@ struct vm {
     bool exited;          /* QEMU is gone */
     bool guest_shutdown;  /* it powered itself off */
     bool resetting;       /* vm_reset waits */
+    bool set_clock;       /* its real-time clock does not know the time */
     bool suspended;
     bool emulated;        /* TCG: an answer may take its time */
     char *failure;        /* why this boot failed */

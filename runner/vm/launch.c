@@ -1,6 +1,7 @@
 #include "vm/launch.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,14 +99,14 @@ static int prepare_kernel(const struct profile *profile, const struct environmen
     return 0;
 }
 
-/* -rtc takes whole seconds; the agent sets the fraction. */
-static char *rtc_base(const struct launch_options *options)
+/* -rtc takes whole seconds; the agent sets the fraction. A deterministic boot does not know what time it is. */
+static char *rtc_base(const struct launch_options *options, bool deterministic)
 {
     struct tm tm;
     char text[64];
     time_t seconds = (time_t)floor(options->initial_time);
     if (!options->has_initial_time || seconds < 0 || !gmtime_r(&seconds, &tm))
-        return xstrdup("utc");
+        return xstrdup(deterministic ? "2000-01-01T00:00:00" : "utc");
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
     return xstrdup(text);
 }
@@ -133,13 +134,32 @@ int launch_prepare_files(const struct profile *profile, const struct launch_host
     return 0;
 }
 
+static void append(struct launch *l, const char *parameter)
+{
+    char *joined = cmdline_join(l->cmdline, parameter);
+    free(l->cmdline);
+    l->cmdline = joined;
+}
+
 /* On a busy host an emulated timer interrupt may come too late for the kernel's check of the wiring, which then panics
  * ("IO-APIC + timer doesn't work!"). Under KVM the kernel leaves the check out by itself (arch/x86/kernel/kvm.c). */
 static void skip_timer_check(struct launch *l)
 {
-    char *joined = cmdline_join(l->cmdline, "no_timer_check");
-    free(l->cmdline);
-    l->cmdline = joined;
+    append(l, "no_timer_check");
+}
+
+/* A machine whose boot is to be the same each time. */
+static void seed_boot(struct launch *l, const struct launch_options *options)
+{
+    bool deterministic = machine_is_deterministic(&l->boot.machine);
+    if (deterministic) {
+        _cleanup_free_ char *seed = xasprintf(MACHINE_SEED_PARAMETER "%" PRIu64, options->rng_seed);
+        append(l, seed);
+    }
+    l->boot.set_clock = deterministic && !options->has_initial_time;
+    l->rtc_base = rtc_base(options, deterministic);
+    l->boot.machine.cmdline = l->cmdline;
+    l->boot.machine.rtc_base = l->rtc_base;
 }
 
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
@@ -151,7 +171,6 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
         launch_done(ret);
         return -1;
     }
-    ret->rtc_base = rtc_base(options);
     bool kvm = ret->boot.machine.kvm;
     if (!kvm && profile->arch == ARCH_X86_64)
         skip_timer_check(ret);
@@ -164,15 +183,14 @@ int launch_prepare(const struct profile *profile, const struct launch_host *host
         .kvm = kvm,
         .memory_bytes = launch_memory(profile, options),
         .cpus = options->cpus ? (unsigned)options->cpus : profile->cpus,
-        .cmdline = ret->cmdline,
         .kernel_fd = ret->kernel_fd,
         .initrd_fd = ret->initrd_fd,
         .memory_fd = -1,
         .state_fd = -1,
-        .rtc_base = ret->rtc_base,
         .seeded = options->has_rng_seed,
         .rng_seed = options->rng_seed,
     };
+    seed_boot(ret, options);
     ret->boot.agent_timeout_ns = agent_timeout(profile, options, kvm);
     ret->boot.has_initial_time = options->has_initial_time;
     ret->boot.initial_time = options->initial_time;

@@ -236,6 +236,9 @@ int vm_boot_wait(struct vm *vm, const struct vm_boot *boot, int64_t deadline, st
 {
     if (vm_end_start(vm, "boot", boot->accel_note, deadline, e) < 0)
         return -1;
+    vm->set_clock = boot->set_clock;
+    if (boot->set_clock)
+        return guest_clock_set(vm->guest, clock_realtime_ns(), deadline, e);
     if (!boot->has_initial_time)
         return 0;
     return guest_clock_set(vm->guest, (int64_t)(boot->initial_time * 1e9), deadline, e);
@@ -292,6 +295,8 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
         vm_on_reset(vm); /* the event may come after the reply */
     if (!result)
         result = vm_wait_ready(vm, "reset", start, NULL, deadline, e);
+    if (!result && vm->set_clock)
+        result = guest_clock_set(vm->guest, clock_realtime_ns(), deadline, e);
     vm->resetting = vm->booting = false;
     if (result < 0 && vm->failure)
         vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));

@@ -32,6 +32,7 @@ struct vm_boot {
     struct machine machine;     /* its *_fd but kernel_fd and initrd_fd are filled in by vm_boot */
     int64_t agent_timeout_ns;
     bool has_initial_time;
+    bool set_clock;             /* to the host's time, which machine.rtc_base does not say */
     double initial_time;        /* seconds since the epoch; machine.rtc_base holds the whole second */
     const char *accel_note;     /* why TCG was chosen, for a failed boot's message; NULL: nothing to say */
 };

@@ -2,6 +2,6 @@
 mountroot()
 {
 	mount -t tmpfs -o mode=755 root "$rootmnt"
-	tar -xzf /root.tar.gz -C "$rootmnt"
-	rm /root.tar.gz
+	tar -xf /root.tar -C "$rootmnt"
+	rm /root.tar
 }

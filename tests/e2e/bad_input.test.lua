@@ -86,8 +86,8 @@ end)
 
 test("a guest without an agent: timeout and console tail", function(t)
     local message = boot_with(t, 'kernel = "@bundled"\ninitrd = "@bundled"\ninject_agent = false\n' ..
-        'cmdline = "console=ttyS0 rdinit=/bin/sh"\nagent_boot_timeout = "4s"\n')
-    t:assert_contains(message, 'vm "a": boot: the agent did not answer within 4s')
+        'cmdline = "console=ttyS0 rdinit=/bin/sh"\nagent_boot_timeout = "15s"\n')
+    t:assert_contains(message, 'vm "a": boot: the agent did not answer within 15s')
     t:assert_contains(message, "Run /bin/sh as init process")
 end)
 
@@ -156,5 +156,41 @@ test("paths and flags that do not exist", function(t)
     t:assert_eq(result.code, 2)
     t:assert_contains(result.err, "--json")
     t:assert_eq(inner.run(t, {}, "").code, 0)
-    t:assert_contains(inner.run(t, {}, "").err, "no test files found")
+    t:assert_contains(inner.run(t, {}, "").err, "no test files found below `.`: their names end in .test.lua")
+end)
+
+test("a command line that is wrong names the thing, its state and the next step", function(t)
+    local cases = {
+        {"nowhere", "`nowhere`: No such file or directory", "hint: a path is a test file, or a directory"},
+        {"run x.test.lua", "`run`: No such file or directory", "hint: tests run without a command: `provium [PATH...]`"},
+        {"help", "hint: that is `provium --help`"},
+        {"lst", "hint: did you mean the command `list`?"},
+        {"--tmeout 3", "unknown flag `--tmeout`", "hint: did you mean `--timeout`?"},
+        {"--jobs", "--jobs needs a value: --jobs N"},
+        {"--timeout 5x", "--timeout: invalid duration `5x`", '"30s"'},
+        {"--shard 5/3", "--shard: invalid value `5/3`, expected I/N"},
+        {"--since nowhere", "--since: `nowhere`: No such file or directory", "hint: name a file or directory"},
+        {"--durations x.test.lua .", "--durations: `x.test.lua`: "},
+        {"--json --tap", "--json and --tap contradict each other"},
+        {"list --watch", "--watch does not apply to `provium list`"},
+        {"--junit no/dir/x.xml .", "--junit: `no/dir/x.xml`: No such file or directory", "hint: it needs a directory"},
+        {"--html no/dir/x.html .", "--html: `no/dir/x.html`: No such file or directory"},
+        {"--events-socket no/dir/s .", "--events-socket: `no/dir/s`: No such file or directory"},
+        {"repl none", "profile `none` not found; known: default"},
+        {"fixture bild x", "fixture: unknown action `bild`; known: ", "hint: did you mean `build`?"},
+        {"doctor some", "doctor: a profile goes with --boot", "hint: `provium doctor --boot some`"},
+        {"completion", "completion: bash, zsh or fish?\n"},
+        {"man x", "`provium man` does not take `x`"},
+        {"merge", "merge: nothing to merge: name what all shards have left"},
+        {"merge nowhere", "`nowhere`: No such file or directory"},
+    }
+    for _, case in ipairs(cases) do
+        local result = inner.run(t, {["x.test.lua"] = 'test("x", function() end)'}, case[1])
+        t:assert_eq(result.code, 2, case[1])
+        for i = 2, #case do t:assert_contains(result.err, case[i]) end
+    end
+    local small = inner.run(t, {["x.test.lua"] = ""}, "--mem 10M .")
+    t:assert_eq(small.code, 1)
+    t:assert_contains(small.out, "a file needs 50 MiB, and the whole pool has 10 MiB; raise --mem")
+    t:assert_contains(inner.run(t, {["x.test.lua"] = ""}, "--filter zzz .").err, "no test files found below `.` that --filter, ")
 end)

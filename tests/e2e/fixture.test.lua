@@ -110,7 +110,7 @@ test("names, scopes and options", function(t)
                 t:assert_contains(t:assert_raises(function() provium:vm_fixture("base", opts) end), text)
             end
             refused({name = "base"}, "DuplicateVmName")
-            refused({nam = "x"}, "unknown option `nam`")
+            refused({nam = "x"}, 'unknown key "nam"')
             refused({scope = "x"}, 'must be "file" or "test"')
         end)
         test("of the file", function(t)

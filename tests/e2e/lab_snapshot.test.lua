@@ -1,4 +1,5 @@
 -- lab:snapshot and lab:restore: machines, bridges and sub-labs, as one.
+local snapshot_file = require("helpers.snapshot_file")
 
 test("two machines, their bridge and a sub-lab", function(t)
     local lab = provium:lab("pair")
@@ -144,6 +145,26 @@ test("everything about the wires comes back: links, hot-plugged NICs, routes, im
     copy.left:reset()
     copy.left:unisolate("b")
     wait_until(function() return copy.a:run("ping -c 1 -W 2 b.left"):ok() end, {timeout = 60})
+    -- A VM that is not of the snapshot is left alone, and not cut off. If one machine cannot come back, none stays.
+    local extra = copy:vm("extra", "default"):restore(dir .. "/a.snap")
+    t:assert_contains(t:assert_raises(function() copy:restore(dir) end),
+        'lab:restore: vm "extra" runs on bridge `left`, whose state is to be replaced; shut it down or detach it first')
+    t:assert_eq(copy.a:state(), "booted")
+    extra:shutdown()
+    copy:restore(dir)
+    t:assert_eq(facts(copy), before)
+    t:assert_eq(copy.extra, extra)
+    t:assert_eq(extra:state(), "shutdown")
+    snapshot_file.flip(dir .. "/b.snap", 20 << 20)
+    t:assert_contains(t:assert_raises(function() copy:restore(dir) end), 'vm "b": restore: ', "b.snap`: damaged: memory at 20 MiB")
+    t:assert_eq(copy.a:state(), "shutdown")
+    t:assert_neq(copy.b:state(), "booted")
+    copy.a:boot()
+    pcall(copy.a.run, copy.a, "echo c >/proc/sysrq-trigger", {timeout = 20})
+    wait_until(function() return copy.a:state() == "dead" end, {timeout = 60})
+    t:assert_contains(t:assert_raises(function() copy:snapshot() end),
+        'lab:snapshot: vm "a" is dead; shut it down or remove it from the lab')
     -- The same place is taken now.
+    copy.a:shutdown()
     t:assert_contains(t:assert_raises(function() copy:snapshot(dir) end), "exists and is not empty")
 end)

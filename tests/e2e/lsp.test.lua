@@ -68,6 +68,7 @@ test("the keys of every option table are in the stubs, and nothing else", functi
     local bogus = {no_such_key = 1}
     local calls = {
         boot_options = function() vm:boot(bogus) end,
+        vm_options = function() provium:vm("b", "default", bogus) end,
         boot_file = function() vm:boot{files = {bogus}} end,
         run_options = function() vm:run("x", bogus) end,
         run_async_options = function() vm:run_async("x", bogus) end,
@@ -95,7 +96,15 @@ test("the keys of every option table are in the stubs, and nothing else", functi
         drop_options = function() bridge:drop_rate(bogus) end,
         bandwidth_options = function() bridge:bandwidth_limit(bogus) end,
         capture_options = function() bridge:capture(bogus) end,
+        nic_capture_options = function() bridge:nic(vm):capture(bogus) end,
+        subnets = function() provium:bridge("other", {subnet = bogus}) end,
+        uplink_options = function() bridge:enable_uplink(bogus) end,
+        forward = function() bridge:enable_uplink{forward = {bogus}} end,
+        fixture_options = function() provium:vm_fixture("x", bogus) end,
     }
+    bridge:attach(vm)
+    stubs.tables.meta = nil -- any key is fine
+    t:assert_eq(difference(calls, stubs.tables), "")
     for class, call in pairs(calls) do
         local message = t:assert_raises(call)
         t:assert_contains(message, 'unknown key "no_such_key"', class)

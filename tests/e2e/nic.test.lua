@@ -293,7 +293,7 @@ test("a capture into a file, read back by tcpdump where there is one", function(
     t:assert_contains(message_of(t, function() lan:capture{file = "/no/such/directory/x"} end), "No such file")
     t:assert_contains(message_of(t, function() lan:capture{filter = "no such thing"} end), "filter")
     t:assert_contains(message_of(t, function() lan:capture{precision = "ms"} end), 'precision must be "us" or "ns"')
-    t:assert_contains(message_of(t, function() a:nic("lan"):capture{point = "sent"} end), "is for bridges")
+    t:assert_contains(message_of(t, function() a:nic("lan"):capture{point = "sent"} end), 'unknown key "point" (accepted: file, filter, precision)')
     t:assert_contains(message_of(t, function() a:console():read():stats() end), "the stream is no capture")
 end)
 

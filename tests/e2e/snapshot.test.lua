@@ -23,6 +23,43 @@ test("a machine goes on in another", function(t)
     t:assert_eq(snap:size(), 0)
 end)
 
+test("from_snapshot: the first boot goes on from there, the next one is cold", {timeout = "2m"}, function(t)
+    local vm = provium:vm("a", "default", {memory = "300M", cpus = 2}):boot()
+    vm:write_file("/tmp/mark", "warm")
+    local snap = vm:snapshot()
+    vm:shutdown()
+    local warm = provium:vm("warm", nil, {from_snapshot = snap})
+    t:assert_eq(warm:state(), "created")
+    t:assert_eq(warm:profile(), "default")
+    t:assert_contains(t:assert_raises(function() warm:boot{cpus = 1} end), "vm:boot: cpus contradicts from_snapshot: the snapshot has 2")
+    t:assert_eq(warm:boot{cpus = 2}, warm)
+    t:assert_eq(warm:read_file("/tmp/mark"), "warm")
+    warm:shutdown()
+    t:assert_eq(warm:boot():run("nproc; test -e /tmp/mark").stdout, "2\n")
+    t:assert_eq(warm:run("test -e /tmp/mark").exit_code, 1)
+    warm:shutdown()
+    local lab = provium:lab("pair")
+    lab:vm("x", "default", {from_snapshot = snap:path(), memory = "299.5M", agent_timeout = 60})
+    lab:vm("y", nil, {from_snapshot = snap})
+    lab:boot()
+    t:assert_eq(lab.x:read_file("/tmp/mark") .. lab.y:read_file("/tmp/mark"), "warmwarm")
+    for opts, message in pairs{
+        [{from_snapshot = snap, memory = "1G"}] = "lab:vm: memory contradicts from_snapshot: the snapshot has 314572800",
+        [{from_snapshot = snap, files = {}}] = "lab:vm: files contradicts from_snapshot: a machine that goes on takes none",
+        [{from_snapshot = "seeded"}] = 'lab:vm: from_snapshot: "seeded" is no path: write "./seeded"',
+        [{from_snapshot = "/none"}] = "/none",
+        [{from_snapshot = 5}] = "lab:vm: from_snapshot: expected a snapshot or its path (got number)",
+        [{from_snapshot = snap, cups = 1}] = 'unknown key "cups" (accepted: ',
+    } do
+        local raised = t:assert_raises(function() provium:vm("other", nil, opts) end)
+        t:assert_contains(raised, message)
+        t:assert(raised:find("^[^\n]*snapshot%.test%.lua:%d+: "), raised)
+    end
+    t:assert_contains(t:assert_raises(function() provium:vm("other", "elsewhere", {from_snapshot = snap}) end),
+        "lab:vm: from_snapshot: the snapshot is one of profile `default`, not `elsewhere`")
+    t:assert_contains(t:assert_raises(function() vm:boot{from_snapshot = snap} end), 'unknown key "from_snapshot"')
+end)
+
 test("a snapshot of a restored machine, and one of that", function(t)
     local vm = provium:vm("a", "default"):boot()
     vm:write_file("/tmp/base", "base")

@@ -79,6 +79,16 @@ test("the site of creation is the test's line, through helpers and coroutines", 
     t:assert_contains(s:creation_site().file, "stream.test.lua")
     t:assert(math.abs(s:creation_site().line - line) <= 2, s:creation_site().line)
     t:assert_contains(tostring(s), 'tail_file("/tmp/t") at ')
+    -- the helper has a coroutine of its own; the innermost line of the test is in the one that resumed it
+    helper = load("local vm = ... return coroutine.wrap(function() return vm:tail_file('/tmp/t') end)()", "@helper.lua")
+    local middle = co.create(function()
+        line = debug.getinfo(1, "l").currentline + 1
+        local stream = helper(vm)
+        return stream
+    end)
+    local ok, stream = co.resume(middle)
+    t:assert(ok, stream)
+    t:assert_eq(stream:creation_site().line, line)
 end)
 
 test("streams of descriptors: regular files, pipes, errors", function(t)

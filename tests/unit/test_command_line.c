@@ -98,10 +98,18 @@ static void seeds_make_the_generator_deterministic(void **state)
     m.seeded = true;
     m.rng_seed = UINT64_MAX;
     assert_value(&m, "-seed", 0, "18446744073709551615");
+    assert_value(&m, "-icount", 0, "shift=2,sleep=off");
+    assert_value(&m, "-accel", 0, "tcg,thread=single");
+    assert_value(&m, "-cpu", 0, "max,erms=off,fsrm=off,rdrand=off,rdseed=off");
+    m.kvm = true;
+    assert_value(&m, "-icount", 0, NULL);
+    assert_value(&m, "-cpu", 0, "host");
+    m.kvm = false;
     m.memory_bytes = UINT64_C(3) << 30;
     m.cpus = 4;
     assert_value(&m, "-m", 0, "3072M");
     assert_value(&m, "-smp", 0, "4");
+    assert_value(&m, "-icount", 0, NULL);
 }
 
 static void memory_is_a_file(void **state)

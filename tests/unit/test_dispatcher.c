@@ -119,7 +119,7 @@ static void run(struct fixture *f, struct dispatcher_settings settings)
     settings.argv = argv;
     settings.filter_json = "{}";
     settings.total = (struct amount){.memory_bytes = 400 * MIB, .cpus = 8};
-    settings.broker = -1;
+    settings.broker = settings.library = -1;
     settings.job = &job;
     settings.on_file = on_file;
     settings.on_output = on_output;

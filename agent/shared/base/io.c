@@ -78,7 +78,7 @@ int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, bo
     _cleanup_free_ char *temporary = xasprintf("%s.tmp-XXXXXX", path);
     _cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
     if (fd < 0)
-        return err_errno(e, "create `%s`", temporary);
+        return err_errno(e, "create `%s`", path);
     if (write_full(fd, p, n) < 0 || fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0) ||
         rename(temporary, path) < 0) {
         err_errno(e, "write `%s`", path);

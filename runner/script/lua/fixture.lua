@@ -27,7 +27,7 @@ local function check_options(call, name, opts)
     if type(opts) ~= "table" then error(("%s: opts must be a table (got %s)"):format(call, type(opts)), 4) end
     for key in pairs(opts) do
         if key ~= "name" and key ~= "scope" then
-            error(("%s: unknown option `%s`; accepted: name, scope"):format(call, tostring(key)), 4)
+            error(('%s: unknown key "%s" (accepted: name, scope)'):format(call, tostring(key)), 4)
         end
     end
     if opts.name ~= nil and type(opts.name) ~= "string" then

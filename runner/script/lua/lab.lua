@@ -120,7 +120,10 @@ function methods.vm(lab, name, profile, opts)
     end
     check_name("lab:vm", name)
     check_free("lab:vm", lab, "vm", name, 2)
+    local origin
+    if type(opts) == "table" and opts.from_snapshot ~= nil then origin, profile, opts = scopes.read_origin(profile, opts) end
     local vm = core.vm_new(name, profile, opts)
+    scopes.set_origin(vm, origin)
     insert(lab, "vm", name, vm)
     home[vm] = lab
     bind(vm)
@@ -239,7 +242,9 @@ function methods.boot(lab)
     end
     for _, vm in ipairs(direct_vms(lab)) do
         local state = vm:state()
-        if state ~= "booted" and state ~= "paused" and attempt(vm, core.boot_begin) then
+        if scopes.starts_warm(vm) then
+            attempt(vm, vm.boot)
+        elseif state ~= "booted" and state ~= "paused" and attempt(vm, core.boot_begin) then
             started[#started + 1] = vm
         end
     end

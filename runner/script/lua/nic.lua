@@ -9,7 +9,8 @@ local nic_fields = setmetatable({}, {__mode = "k"}) -- nic → {bridge, name}
 
 ----------------------------------------------------------------------------------------------------------- captures
 
-local CAPTURE = {filter = true, precision = true, point = true, file = true}
+local NIC_CAPTURE = {filter = true, precision = true, file = true}
+local BRIDGE_CAPTURE = {filter = true, precision = true, point = true, file = true}
 
 local function check_text(call, opts, key)
     if opts[key] ~= nil and type(opts[key]) ~= "string" then
@@ -18,15 +19,13 @@ local function check_text(call, opts, key)
 end
 
 local function capture(call, f, name, label, opts)
-    opts = opts == nil and {} or opts
-    bridges.check_keys(call, opts, CAPTURE)
     check_text(call, opts, "filter")
     check_text(call, opts, "file")
     if opts.precision ~= nil and opts.precision ~= "us" and opts.precision ~= "ns" then
         fail('%s: precision must be "us" or "ns"', call)
     end
-    if opts.point ~= nil and (name or (opts.point ~= "sent" and opts.point ~= "delivered")) then
-        fail('%s: point must be "sent" or "delivered", and is for bridges', call)
+    if opts.point ~= nil and opts.point ~= "sent" and opts.point ~= "delivered" then
+        fail('%s: point must be "sent" or "delivered"', call)
     end
     local stream = ask(call, core.net_capture, f.id, name, label, opts.filter, opts.precision == "ns",
                        opts.point == "delivered", opts.file)
@@ -36,6 +35,8 @@ end
 
 function bridge_methods.capture(bridge, opts)
     local f = of(bridge, "capture")
+    opts = opts == nil and {} or opts
+    bridges.check_keys("bridge:capture", opts, BRIDGE_CAPTURE)
     return capture("bridge:capture", f, nil, f.name, opts)
 end
 
@@ -118,6 +119,8 @@ for call, up in pairs{disconnect = false, reconnect = true} do
 end
 
 function methods.capture(n, opts)
+    opts = opts == nil and {} or opts
+    bridges.check_keys("nic:capture", opts, NIC_CAPTURE)
     local g, f, vm = nic(n, "capture")
     if not device(f, vm).plugged then
         fail("nic:capture: vm `%s` has no NIC on bridge `%s` (not booted?). Call lab:boot() / vm:boot() first.", g.name, f.name)

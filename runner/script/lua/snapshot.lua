@@ -31,10 +31,10 @@ local function new_handle(meta, path)
 end
 
 -- The path of an argument that may be a handle of that kind.
-local function path_argument(call, meta, what)
+local function path_argument(call, meta, what, level)
     if type(what) == "string" then return what end
     if paths[what] and getmetatable(what) == meta.__name then return paths[what] end
-    error(("%s: expected a %s or its path (got %s)"):format(call, meta.__name, type(what)), 3)
+    error(("%s: expected a %s or its path (got %s)"):format(call, meta.__name, type(what)), level or 3)
 end
 
 ------------------------------------------------------------------------------------------------------------ saving
@@ -128,6 +128,57 @@ function core.vm_methods.restore(vm, what)
     end
     scopes.at_caller(2, function() restore_all({{vm = vm, path = path, info = core.snapshot_info(path)}}, false, true) end)
     return vm
+end
+
+------------------------------------------------------------------------------------------------------ from_snapshot
+
+local origins = setmetatable({}, {__mode = "k"}) -- VM → {path, info} of the snapshot that its first boot goes on from
+local cold_boot = core.vm_methods.boot
+local MIB = 1 << 20
+
+-- Raises for an option that says otherwise than the snapshot: a machine that goes on cannot be given another.
+local function check_agreement(call, origin, opts, level)
+    local info = origin.info
+    local recorded = {memory = info.memory, cpus = info.cpus, kernel_cmdline = info.cmdline, rng_seed = info.rng_seed}
+    for _, key in ipairs{"memory", "cpus", "kernel_cmdline", "kernel_cmdline_append", "rng_seed", "initial_time", "files"} do
+        local value = opts[key]
+        if key == "memory" and value ~= nil then value = -(-core.size(value) // MIB) * MIB end
+        if value ~= nil and value ~= recorded[key] then
+            error(("%s: %s contradicts from_snapshot: %s"):format(call, key, recorded[key] == nil and
+                "a machine that goes on takes none" or ("the snapshot has %s"):format(recorded[key])), level + 1)
+        end
+    end
+end
+
+-- For lab:vm with from_snapshot: the origin, the profile, and the options for a later cold boot.
+function scopes.read_origin(profile, opts)
+    local call, from = "lab:vm: from_snapshot", opts.from_snapshot
+    local path = path_argument(call, SNAPSHOT, from, 4)
+    if path == from and not path:find("/", 1, true) then
+        error(('%s: "%s" is no path: write "./%s"'):format(call, path, path), 3)
+    end
+    local origin = {path = path}
+    scopes.at_caller(3, function() origin.info = core.snapshot_info(path) end)
+    if profile ~= nil and profile ~= origin.info.profile then
+        error(("%s: the snapshot is one of profile `%s`, not `%s`"):format(call, origin.info.profile, tostring(profile)), 3)
+    end
+    check_agreement("lab:vm", origin, opts, 3)
+    local rest = {}
+    for key, value in pairs(opts) do rest[key] = value end
+    rest.from_snapshot, rest.memory, rest.cpus = nil, origin.info.memory, origin.info.cpus
+    return origin, origin.info.profile, rest
+end
+
+function scopes.set_origin(vm, origin) origins[vm] = origin end
+
+-- Does the next boot of the VM go on from a snapshot?
+function scopes.starts_warm(vm) return origins[vm] ~= nil and vm:state() == "created" end
+
+function core.vm_methods.boot(vm, opts)
+    if not scopes.starts_warm(vm) then return cold_boot(vm, opts) end
+    core.check_boot_options(opts)
+    check_agreement("vm:boot", origins[vm], opts or {}, 2)
+    return vm:restore(origins[vm].path)
 end
 
 --------------------------------------------------------------------------------------------------------------- labs

@@ -17,10 +17,10 @@
 ---@field [string] provium.vm|provium.bridge|provium.lab|nil
 local lab = {}
 
----An existing VM, or with a profile a new one.
+---An existing VM, or with a profile (or from_snapshot) a new one.
 ---@param name string
 ---@param profile? string
----@param opts? provium.boot_options
+---@param opts? provium.vm_options
 ---@return provium.vm
 function lab:vm(name, profile, opts) end
 
@@ -100,18 +100,6 @@ function lab:claim(amount) end
 ---@param count integer
 ---@param timeout? provium.duration default 60
 function lab:barrier(name, count, timeout) end
-
----The VM of a fixture, built or restored from the cache; lives as long as the file.
----@param path string of a *.fixture.lua file
----@param opts? provium.fixture_options
----@return provium.vm
-function lab:vm_fixture(path, opts) end
-
----The lab of a fixture.
----@param path string of a *.fixture.lua file
----@param opts? provium.fixture_options
----@return provium.lab
-function lab:lab_fixture(path, opts) end
 
 ---string.pack
 ---@param fmt string

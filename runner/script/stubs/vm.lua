@@ -10,9 +10,12 @@
 ---@field kernel_cmdline? string replaces the profile's
 ---@field kernel_cmdline_append? string
 ---@field agent_timeout? provium.duration
----@field rng_seed? integer the guest's virtio-rng stream depends on it alone
+---@field rng_seed? integer the guest's random numbers depend on it alone
 ---@field initial_time? number seconds since the epoch
 ---@field files? provium.boot_file[] in place before init runs
+
+---@class provium.vm_options: provium.boot_options
+---@field from_snapshot? provium.snapshot|string the first boot goes on from there
 
 ---@class provium.barrier_options
 ---@field name string

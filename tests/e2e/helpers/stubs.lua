@@ -2,27 +2,32 @@
 local inner = require("helpers.inner")
 local stubs = {}
 
--- {methods = {["vm:boot"] = true}, globals = {}, json = {}, fields = {class = {key = true}}}
+-- {methods = {["vm:boot"] = true}, globals = {}, json = {}, fields = {class = {key = true}}, tables = {class = true}}; the
+-- last one: classes without methods that are arguments, or fields of such.
 function stubs.parse(t)
     local result = inner.run(t, {}, "lsp-setup .")
     local text = io.open(result.dir .. "/.provium-meta/types.lua"):read("a")
     assert(load(text, "=types.lua", "t", setmetatable({}, {__index = _G})))()
-    local out = {methods = {}, globals = {json = true}, json = {}, fields = {}}
+    local out = {methods = {}, globals = {json = true}, json = {}, fields = {}, tables = {}}
     local class, parents = nil, {}
+    local objects, arguments, mentions = {}, {}, {} -- sets of classes; of each class, those that its fields name
     for line in text:gmatch("[^\n]*") do
         local name, parent = line:match("^%-%-%-@class provium%.([%w_]+):? ?p?r?o?v?i?u?m?%.?([%w_]*)")
         local field = line:match("^%-%-%-@field ([%w_]+)")
         local object, separator, method = line:match("^function ([%w_]+)([.:])([%w_]+)%(")
         local global = line:match("^function ([%w_]+)%(") or line:match("^([%w_]+) = ")
+        local used = line:match("^%-%-%-@param") and arguments or field and class and mentions[class] or {}
+        for mentioned in line:gmatch("provium%.([%w_]+)") do used[mentioned] = true end
         if name then
             class = name
-            out.fields[class] = {}
+            out.fields[class], mentions[class] = {}, {}
             parents[class] = parent ~= "" and parent or nil
         elseif field and class then
             out.fields[class][field] = true
         elseif separator == ":" then
             assert(out.fields[object], "method of an undeclared class: " .. line)
             out.methods[object .. ":" .. method] = true
+            objects[object] = true
         elseif separator == "." then
             out.json[method] = true
         elseif global then
@@ -36,6 +41,12 @@ function stubs.parse(t)
             parent = parents[parent]
         end
     end
+    local function add(name)
+        if objects[name] or out.tables[name] or not out.fields[name] then return end
+        out.tables[name] = true
+        for mentioned in pairs(mentions[name]) do add(mentioned) end
+    end
+    for name in pairs(arguments) do add(name) end
     return out
 end
 
