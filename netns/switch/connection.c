@@ -156,29 +156,22 @@ static void skip_bad_frame(struct connection *c)
     c->skip -= part;
 }
 
-/* The length of the frame at `at`, if it is complete; 0: it isn't, or it is impossible. */
-static uint32_t complete(const struct connection *c, size_t at)
-{
-    if (c->end - at < FRAME_PREFIX)
-        return 0;
-    uint32_t len = get32(c->slabs[c->current]->bytes + at);
-    return len >= FRAME_MIN && len <= FRAME_MAX && c->end - at - FRAME_PREFIX >= len ? len : 0;
-}
-
-/* The frames from `start` on with equal addresses, at most `max`. */
+/* The frames from `start` on that are complete and have equal addresses, at most `max`. */
 static struct run next_run(const struct connection *c, unsigned max)
 {
     struct slab *slab = c->slabs[c->current];
-    struct run r = {slab, slab->bytes + c->start, 0, 0};
-    const uint8_t *addresses = r.at + FRAME_PREFIX;
-    uint32_t len;
-    while (r.frames < max && (len = complete(c, c->start + r.size))) {
-        if (r.frames && memcmp(addresses, r.at + r.size + FRAME_PREFIX, 2 * MAC_SIZE))
+    uint8_t *first = slab->bytes + c->start, *at = first;
+    const uint8_t *end = slab->bytes + c->end;
+    unsigned frames = 0;
+    while (frames < max && end - at >= FRAME_PREFIX + FRAME_MIN) {
+        uint32_t len = get32(at);
+        if (len < FRAME_MIN || len > FRAME_MAX || end - at - FRAME_PREFIX < len ||
+            memcmp(first + FRAME_PREFIX, at + FRAME_PREFIX, 2 * MAC_SIZE))
             break;
-        r.size += FRAME_PREFIX + len;
-        r.frames++;
+        at += FRAME_PREFIX + len;
+        frames++;
     }
-    return r;
+    return (struct run){slab, first, (uint32_t)(at - first), frames};
 }
 
 static unsigned forward_run(struct server *s, struct connection *c, const struct run *r)

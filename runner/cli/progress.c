@@ -29,7 +29,7 @@ struct progress {
     struct running *running;
     unsigned jobs;
     size_t done, failed, drawn; /* drawn: lines that are on the screen */
-    int64_t vms, memory_used, memory_total, started;
+    int64_t vms, memory_used, memory_total, cpus_used, cpus_total, started;
     double left; /* expected seconds of what has not begun */
     double mean; /* of known durations; 0: nothing is known */
     bool changed;
@@ -110,12 +110,15 @@ void progress_count(struct progress *p, bool passed)
 static void take_pool(struct progress *p, const struct event *ev)
 {
     struct bytes used = {0}, available = {0};
-    int64_t free_memory = 0;
+    int64_t free_memory = 0, free_cpus = 0;
     payload_value(ev->payload, "used", &used);
     payload_value(ev->payload, "available", &available);
     payload_int(used, "memory_bytes", &p->memory_used);
     payload_int(available, "memory_bytes", &free_memory);
     p->memory_total = p->memory_used + free_memory;
+    payload_int(used, "cpus", &p->cpus_used);
+    payload_int(available, "cpus", &free_cpus);
+    p->cpus_total = p->cpus_used + free_cpus;
 }
 
 void progress_take(struct progress *p, const struct event *ev)
@@ -181,16 +184,16 @@ static void add_summary(struct progress *p, struct buf *out, size_t columns)
     buf_printf(&line, "[%zu/%zu]", p->done, p->selection->count);
     if (p->failed)
         buf_printf(&line, " %zu failed,", p->failed);
-    buf_printf(&line, " %zu running, %lld VMs", running, (long long)p->vms);
-    if (p->memory_total)
-        buf_printf(&line, ", %.1f of %.1f GiB", (double)p->memory_used / (1 << 30), (double)p->memory_total / (1 << 30));
-    buf_append_str(&line, ", ");
+    buf_printf(&line, " %zu running, %lld VMs, ", running, (long long)p->vms);
     add_time(&line, (clock_monotonic_ns() - p->started) / NS_PER_S);
     if (left >= 0) {
         buf_append_str(&line, ", about ");
         add_time(&line, (int64_t)(left + 0.5));
         buf_append_str(&line, " left");
     }
+    if (p->memory_total)
+        buf_printf(&line, ", %.1f of %.1f GiB, %lld of %lld vCPUs", (double)p->memory_used / (1 << 30),
+                   (double)p->memory_total / (1 << 30), (long long)p->cpus_used, (long long)p->cpus_total);
     add_line(p, out, &line, columns);
 }
 

@@ -11,7 +11,10 @@ done
 mkdir -p /tmp
 
 iperf() { /iperf/loader --library-path /iperf /iperf/iperf3 -p "$port" "$@"; }
-rate() { iperf -c "$peer" -t "$seconds" -f m "$@" | awk '/receiver/ { print $7 }'; }
+# The last line that the receiver has is the sum of all streams.
+rate() {
+    iperf -c "$peer" -P "$streams" -t "$seconds" -f m "$@" | awk '/receiver/ { mbps = $(NF - 2) } END { print mbps }'
+}
 
 # A server that answers ping also listens.
 if [ "$role" = server ]; then

@@ -29,7 +29,8 @@
 
 #define WINDOW                                                                                     \
     2048 /* frames between writer and reader: below the port queue, so that nothing is dropped */
-#define ROUNDS 5
+#define ROUNDS    5
+#define PORTS_MAX 65
 #define FLOOR  0.8
 
 struct shared {
@@ -165,8 +166,8 @@ struct lab {
     struct loop *loop;
     struct network *n;
     struct bridge_info bridge;
-    struct member_info members[64];
-    int fds[64];
+    struct member_info members[PORTS_MAX];
+    int fds[PORTS_MAX];
 };
 
 static void check(int result, struct err *e)
@@ -391,7 +392,7 @@ static void delay_line(void)
 
 int main(int argc, char **argv)
 {
-    static const unsigned counts[] = {2, 8, 64};
+    static const unsigned counts[] = {1, 8, 64};
     static const struct load loads[] = {{64, 64, false},
                                         {1500, 64, false},
                                         {64, 1, false},
@@ -404,8 +405,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(loads); i++)
         ok = compare(&loads[i]) && ok;
     for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
-        printf("%2u ports: %.1f ns per frame of 64 bytes\n", counts[i],
-               measure_switch(&loads[0], counts[i]));
+        printf("%2u ports beside the sender's: %.1f ns per frame of 64 bytes\n", counts[i],
+               measure_switch(&loads[0], counts[i] + 1));
     latency();
     neighbours();
     punctuality();

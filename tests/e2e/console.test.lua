@@ -25,6 +25,12 @@ test("what is typed arrives", function(t)
         'opts.timeout_ms is not supported (use timeout = "500ms" or timeout = 0.5)')
 end)
 
+test("a write that nobody takes ends with its time, and says how far it came", function(t)
+    local message = t:assert_raises(function() vm:console():write(("x"):rep(4000000), {timeout = "300ms"}) end)
+    t:assert(message:find('vm "box": console: write: timed out after %d+ of 4000000 bytes'), message)
+    vm:run("true"):assert_ok()
+end)
+
 test("2 MB of console output are neither lost nor in the way", function(t)
     local before = #vm:console():read_log()
     vm:run("dd if=/dev/zero bs=1k count=2000 2>/dev/null | tr '\\0' 'x' >/dev/console; echo; echo END >/dev/console",

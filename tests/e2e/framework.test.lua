@@ -1,13 +1,7 @@
 -- Outcomes, filters and messages of the test framework. No machine is booted.
 local inner = require("helpers.inner")
 
-local function outcomes(t, source, args)
-    local result = inner.run(t, {["x.test.lua"] = source}, "--json " .. (args or "") .. " x.test.lua")
-    local file = inner.json(result)["x.test.lua"]
-    local by_name = {}
-    for _, test in ipairs(file and file.tests or {}) do by_name[test.name] = test end
-    return by_name, file, result
-end
+local outcomes = inner.outcomes
 
 test("passed, failed and skipped are told apart", function(t)
     local tests, file, result = outcomes(t, [[

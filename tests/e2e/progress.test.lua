@@ -7,11 +7,12 @@ local files = {
     ["b.test.lua"] = 'test("two", function(t) os.execute("sleep 0.3") t:fail("no") end)',
 }
 
--- What a terminal of 60 columns is sent.
-local function on_terminal(t, args, env)
+-- What a terminal of 60 columns, or as many as are given, is sent.
+local function on_terminal(t, args, env, columns, more)
     local dir = inner.directory(t)
+    for name, text in pairs(more or {}) do inner.write(dir .. "/" .. name, text) end
     for name, text in pairs(files) do inner.write(dir .. "/" .. name, text) end
-    local command = ("stty cols 60 rows 20; %s -j2 %s ."):format(inner.quote(inner.binary()), args)
+    local command = ("stty cols %d rows 20; %s -j2 %s ."):format(columns or 60, inner.quote(inner.binary()), args)
     local pipe = io.popen(("cd %s && env -u CI TERM=xterm XDG_CACHE_HOME=cache %s script -qec %s /dev/null </dev/null"):format(
         inner.quote(dir), env or "", inner.quote(command)))
     local text = pipe:read("a")
@@ -56,6 +57,15 @@ test("the block shows what runs and leaves no trace", function(t)
                            "PASS a.test.lua (1 passed, 0 failed, 0 skipped)"} do
         t:assert_contains("\n" .. left .. "\n", "\n" .. line .. "\n")
     end
+end)
+
+test("recorded durations tell how long it will take, the pool what is in use", function(t)
+    local text = on_terminal(t, "--mem 1G --cpus 3 --psi-threshold 0 .", nil, 120, {
+        ["provium-durations.json"] = '{"a.test.lua": 200, "b.test.lua": 100, "c.test.lua": 50}',
+        ["c.test.lua"] = 'provium:claim{memory = "462M", cpus = 1} test("long", function() os.execute("sleep 3") end)'})
+    -- Two of three run at once: 350 s in two places.
+    t:assert(text:find(", about 2:5%d left"), "an estimate")
+    t:assert(text:find(", 0%.%d of 1%.0 GiB, 1 of 3 vCPUs"), "memory and vCPUs")
 end)
 
 test("it is left out where nobody looks or wants it", function(t)

@@ -102,6 +102,15 @@ function inner.small_disk(dir, size, script)
         shell_quote(dir), shell_quote(inner.binary()))
 end
 
+-- Runs x.test.lua; its tests by name, the file's result, and that of the run.
+function inner.outcomes(t, source, args)
+    local result = inner.run(t, {["x.test.lua"] = source}, "--json " .. (args or "") .. " x.test.lua")
+    local file = inner.json(result)["x.test.lua"]
+    local by_name = {}
+    for _, test in ipairs(file and file.tests or {}) do by_name[test.name] = test end
+    return by_name, file, result
+end
+
 function inner.binary()
     local path = os.getenv("PROVIUM")
     if not path then
