@@ -18,6 +18,7 @@
 #include "base/process.h"
 #include "vm/spare.h"
 #include "vm/vm.h"
+#include "median.h"
 
 #define ROUNDS_MAX 100
 #define LONG       (60 * NS_PER_S)
@@ -81,18 +82,6 @@ static double restore(struct loop *loop, const struct vm_boot *boot, const char 
     check(vm_restore_run(vm, boot, NULL, deadline_after(LONG), &e), &e);
     vm_free(vm);
     return ms;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof(*values), compare);
-    return values[n / 2];
 }
 
 int main(int argc, char **argv)

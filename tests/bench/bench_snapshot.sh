@@ -76,10 +76,8 @@ function tool.fixture(name)
 end
 
 function tool.shell(command)
-    local pipe = io.popen(command)
-    local text = pipe:read("a")
-    pipe:close()
-    return text
+    local pipe <close> = io.popen(command)
+    return pipe:read("a")
 end
 
 function tool.out(format, ...)
