@@ -13,7 +13,6 @@
 #include "initrd/scan.h"
 
 #define ARCHIVE_MAX (64 << 20)
-#define AGENT_MAX   (64 << 20)
 #define FILE_NAME   "agent-overlay.cpio.gz"
 
 void overlay_done(struct overlay *o)
@@ -29,7 +28,7 @@ void overlay_done(struct overlay *o)
 struct agent {
     bool inside; /* the data that follows is the agent's */
     bool found;
-    struct buf binary;
+    struct buf *binary;
 };
 
 static int on_entry(void *arg, const struct cpio_entry *entry, struct err *e)
@@ -39,7 +38,7 @@ static int on_entry(void *arg, const struct cpio_entry *entry, struct err *e)
     agent->inside = S_ISREG(entry->mode) && entry->size && !strcmp(cpio_name(entry), AGENT_PATH);
     if (agent->inside) {
         agent->found = true;
-        buf_clear(&agent->binary);
+        buf_clear(agent->binary);
     }
     return 0;
 }
@@ -47,9 +46,18 @@ static int on_entry(void *arg, const struct cpio_entry *entry, struct err *e)
 static int on_data(void *arg, const uint8_t *p, size_t n, struct err *e)
 {
     struct agent *agent = arg;
-    if (agent->inside && buf_append(&agent->binary, p, n) < 0)
+    if (agent->inside && buf_append(agent->binary, p, n) < 0)
         return err_set(e, EFBIG, "its agent is larger than %d MiB", AGENT_MAX >> 20);
     return 0;
+}
+
+int overlay_agent(const struct overlay *o, struct buf *binary, struct err *e)
+{
+    struct agent agent = {.binary = binary};
+    const struct cpio_visitor visitor = {.entry = on_entry, .data = on_data, .arg = &agent};
+    if (initrd_scan_bytes(buf_head(&o->archive), o->archive.len, &visitor, e) < 0)
+        return -1;
+    return agent.found ? 0 : err_set(e, EINVAL, "it does not hold " AGENT_PATH);
 }
 
 /* The protocol version that a binary declares, -1 for none. */
@@ -71,19 +79,12 @@ static long agent_protocol(const struct buf *binary)
 
 static int load(const char *path, struct overlay *o, long *ret_protocol, struct err *e)
 {
-    struct agent agent = {.binary = BUF_INIT(AGENT_MAX)};
-    const struct cpio_visitor visitor = {.entry = on_entry, .data = on_data, .arg = &agent};
+    _cleanup_buf_ struct buf binary = BUF_INIT(AGENT_MAX);
     o->archive = BUF_INIT(ARCHIVE_MAX);
     int result = file_read(path, &o->archive, e);
-    if (result == 0) {
-        result = initrd_scan_bytes(buf_head(&o->archive), o->archive.len, &visitor, e);
-        if (result == 0 && !agent.found)
-            result = err_set(e, EINVAL, "it does not hold " AGENT_PATH);
-        if (result < 0)
-            err_prefix(e, "`%s`", path);
-    }
-    *ret_protocol = agent_protocol(&agent.binary);
-    buf_done(&agent.binary);
+    if (result == 0 && (result = overlay_agent(o, &binary, e)) < 0)
+        err_prefix(e, "`%s`", path);
+    *ret_protocol = agent_protocol(&binary);
     if (result < 0)
         return -1;
     o->path = xstrdup(path);

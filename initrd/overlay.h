@@ -7,6 +7,7 @@
 #include "base/err.h"
 
 #define AGENT_PATH "sbin/provium-agent"
+#define AGENT_MAX  (64 << 20) /* bytes of its binary */
 /* The agent binary holds these bytes, with the number and a line feed after them. */
 #define AGENT_PROTOCOL_MARKER "provium-agent-protocol="
 
@@ -30,3 +31,5 @@ struct overlay_search {
 /* First hit of the search of the configuration page. Fails only for what was set explicitly. */
 int overlay_find(const struct overlay_search *search, struct overlay *ret, struct err *e);
 void overlay_done(struct overlay *o);
+/* The agent's binary out of it, appended to `binary`. */
+int overlay_agent(const struct overlay *o, struct buf *binary, struct err *e);

@@ -86,8 +86,10 @@ int loopback_up(struct err *e)
     return 0;
 }
 
-static const cap_value_t file_capabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
-                                                CAP_FOWNER, CAP_FSETID};
+/* CAP_SETFCAP: without it a user namespace made in here could not have root's id (Linux 5.12 and later), as --vmm local's
+ * has. */
+static const cap_value_t file_capabilities[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+                                                CAP_FOWNER, CAP_FSETID,       CAP_SETFCAP};
 
 uint64_t capabilities_over_files(void)
 {

@@ -35,8 +35,9 @@ static int boot(const struct profile *profile, const struct launch_host *host, c
         return -1;
     double answered = since(&at);
     vm_shutdown(vm);
-    *ret_phases = xasprintf("files %.2f s, QEMU %.2f s, kernel and agent %.2f s, an answer %.1f ms, end %.2f s", prepared,
-                            started, booted, answered * 1000, since(&at));
+    *ret_phases = xasprintf("files %.2f s, %s %.2f s, %s %.2f s, an answer %.1f ms, end %.2f s", prepared,
+                            host->local ? "process" : "QEMU", started, host->local ? "agent" : "kernel and agent", booted,
+                            answered * 1000, since(&at));
     return 0;
 }
 
@@ -45,7 +46,8 @@ void check_boot(struct check_list *list, const struct profile *profile, const st
     _cleanup_err_ struct err e = ERR_INIT;
     _cleanup_free_ char *phases = NULL;
     if (boot(profile, host, &phases, &e) == 0)
-        check_add(list, CHECK_OK, "boot", NULL, "`%s` under %s: %s", profile->name, host->kvm ? "KVM" : "TCG", phases);
+        check_add(list, CHECK_OK, "boot", NULL, "`%s` %s: %s", profile->name,
+                  host->local ? "without a machine" : host->kvm ? "under KVM" : "under TCG", phases);
     else
         check_add(list, CHECK_FAIL, "boot", e.hint, "`%s`: %s", profile->name, err_message(&e));
 }

@@ -36,7 +36,9 @@ bool guests_choose_kvm(const struct options *options, const struct config *confi
     for (size_t i = 0; i < config->profile_count; i++)
         wanted = wanted || (config->profiles[i].accel != ACCEL_TCG && config->profiles[i].arch == ARCH_X86_64);
     *ret_note = xstrdup("");
-    if (!wanted)
+    if (config->local && !options->quiet)
+        say_note("--vmm local: no guests and no kernels of their own, what tests run are processes of this host");
+    if (!wanted || config->local)
         return false;
     _cleanup_free_ char *qemu = qemu_find(env, ARCH_X86_64, NULL);
     const struct accel_probe probe = {

@@ -5,6 +5,8 @@
 
 static const char *const color_words[] = {"auto", "always", "never", NULL};
 
+static const char *const vmm_words[] = {"qemu", "local", NULL};
+
 static const char *const shuffle_words[] = {"files", "tests", "all", NULL};
 
 #define FIELD(field) offsetof(struct options, field)
@@ -82,6 +84,8 @@ const struct option_row option_rows[] = {
      "QEMU binary (default: $PROVIUM_QEMU, else from PATH)", NULL},
     {"accel", 0, OPTION_WORD, FIELD(accel), "auto|kvm|tcg", GROUP_RESOURCES, MACHINE,
      "how guests run (default: the profile's)", accel_words},
+    {"vmm", 0, OPTION_WORD, FIELD(vmm), "qemu|local", GROUP_RESOURCES, VERB_RUN | VERB_REPL | VERB_DOCTOR,
+     "local: no guests, the agent runs as a process (default qemu)", vmm_words},
     {"sandbox", 0, OPTION_WORD, FIELD(sandbox), "auto|require|off", GROUP_RESOURCES, MACHINE,
      "namespaces around the run (default: the config's)", sandbox_words},
     {"ahead", 0, OPTION_WORD, FIELD(ahead), "idle|always|never", GROUP_RESOURCES, VERB_RUN | VERB_REPL,

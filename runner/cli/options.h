@@ -10,6 +10,7 @@
 #include "base/strv.h"
 
 enum shuffle_choice { SHUFFLE_FILES, SHUFFLE_TESTS, SHUFFLE_ALL };
+enum vmm_choice { VMM_QEMU, VMM_LOCAL };
 enum color_choice { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 struct verb;
@@ -43,6 +44,7 @@ struct options {
     struct strv kernels, initrds, appends; /* "[PROFILE=]VALUE" */
     char *qemu;
     int accel;   /* enum accel_choice or -1 */
+    int vmm;     /* enum vmm_choice */
     int sandbox; /* enum sandbox_choice or -1 */
     int ahead;   /* enum ahead_choice or -1 */
 

@@ -39,7 +39,7 @@ static void check_qemu(struct check_list *list, const struct environment *env, e
 int preflight(const struct config *config, const struct environment *env)
 {
     _cleanup_(check_list_done) struct check_list list = {0};
-    for (int arch = 0; arch_words[arch]; arch++)
+    for (int arch = 0; arch_words[arch] && !config->local; arch++)
         if (arch_is_used(config, arch))
             check_qemu(&list, env, arch);
     check_temporary(&list, env);

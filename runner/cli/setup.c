@@ -43,6 +43,7 @@ struct config *setup_config(const struct options *options, const struct environm
         config->ahead = (enum ahead_choice)options->ahead;
     if (options->sandbox >= 0)
         config->sandbox = (enum sandbox_choice)options->sandbox;
+    config->local = options->vmm == VMM_LOCAL;
     return steal_ptr(config);
 }
 

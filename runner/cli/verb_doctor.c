@@ -52,7 +52,7 @@ static void try_boot(struct check_list *list, const struct options *options, con
         return;
     }
     const struct launch_host host = {.environment = env, .kvm = guests_choose_kvm(options, config, env, &accel_note),
-                                     .no_build = options->no_build};
+                                     .no_build = options->no_build, .local = config->local};
     check_boot(list, profile, &host);
 }
 
@@ -69,16 +69,18 @@ int verb_doctor(const struct options *options)
     _cleanup_(environment_freep) struct environment *env = setup_environment(options);
     _cleanup_(config_freep) struct config *config = setup_config(options, env, &e);
 
-    for (int arch = 0; arch_words[arch]; arch++)
+    bool local = options->vmm == VMM_LOCAL;
+    for (int arch = 0; arch_words[arch] && !local; arch++)
         if (config ? arch_is_used(config, arch) : arch == ARCH_X86_64)
             check_hypervisor(&list, env, arch);
-    check_kvm(&list, config, env);
+    if (!local)
+        check_kvm(&list, config, env);
     if (config)
         check_add(&list, CHECK_OK, "config", NULL, "%s",
                   config->file ? config->file : "none, built-in profile");
     else
         check_add(&list, CHECK_FAIL, "config", "correct the file", "%s", err_message(&e));
-    if (config)
+    if (config && !local)
         check_profiles(&list, config, env);
     check_temporary(&list, env);
     check_storage(&list, config, env);

@@ -200,7 +200,7 @@ int verb_repl(const struct options *options)
     const struct script_settings settings = {
         .config = config,
         .host = {.environment = env, .kvm = kvm, .accel_note = *accel_note ? accel_note : NULL,
-                 .no_build = options->no_build, .run_id = "repl"},
+                 .no_build = options->no_build, .local = config->local, .run_id = "repl"},
         .first_cid = FIRST_CID,
         .roots = config->roots.count ? (const char *const *)config->roots.items : here,
         .seed = options->seed,

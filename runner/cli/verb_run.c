@@ -65,7 +65,7 @@ static int run_selection(const struct options *options, const struct environment
     struct running running = {.options = options, .env = env, .coverage = coverage};
     bool guests = selection->count || options->watch;
     int signal_number, code = EXIT_USAGE;
-    if (guests && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
+    if (guests && !config->local && !options->no_ksm && ksm_tune(KSM_DIRECTORY))
         say_note("KSM merges equal pages of guests now (--no-ksm leaves it alone)");
     running.kvm = guests && guests_choose_kvm(options, config, env, &running.accel_note);
     int broker = guests ? guests_start_broker() : -1;

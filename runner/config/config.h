@@ -66,6 +66,7 @@ struct config {
     uint64_t cache_max_size;
     enum sandbox_choice sandbox;
     enum ahead_choice ahead; /* when a machine is started ahead of need */
+    bool local;              /* --vmm local: no machines, the agent runs as a process */
     struct profile *profiles; /* sorted by name, the built-in one included */
     size_t profile_count;
 };

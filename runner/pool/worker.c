@@ -117,6 +117,7 @@ static void run_file(struct job *job, struct pool_client *client, struct loop *l
                  .kvm = job->run.kvm,
                  .accel_note = *job->run.accel_note ? job->run.accel_note : NULL,
                  .no_build = w->no_build,
+                 .local = w->config->local,
                  .run_id = job->run.run_id},
         .first_cid = 2 + (unsigned)job->index * VMS_PER_FILE,
         .roots = (const char *const *)job->run.roots.items,

@@ -20,7 +20,7 @@
 /* lua_sources.S */
 #define EACH_PART(part)                                                                                            \
     part(coroutine) part(wait) part(barrier) part(bridge) part(bridge_state) part(link) part(nic) part(lab)        \
-        part(snapshot) part(framework) part(fixture) part(repl)
+        part(snapshot) part(framework) part(fixture) part(repl) part(local)
 #define DECLARE(name) extern const char lua_##name##_start[], lua_##name##_end[];
 EACH_PART(DECLARE)
 

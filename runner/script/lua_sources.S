@@ -20,5 +20,6 @@ lua_\name\()_end:
     source framework
     source fixture
     source repl
+    source local
 
     .section .note.GNU-stack, "", @progbits

@@ -126,6 +126,12 @@ static int open_state(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, "provium.snapshots");
     run_source(L, "fixture", 3);
     lua_setfield(L, LUA_REGISTRYINDEX, "provium.fixtures");
+    if (s->settings->host.local) {
+        lua_pushvalue(L, core);
+        lua_getfield(L, LUA_REGISTRYINDEX, "provium.scopes");
+        lua_getfield(L, LUA_REGISTRYINDEX, "provium.bridges");
+        run_source(L, "local", 3);
+    }
     return 0;
 }
 

@@ -332,6 +332,10 @@ void vm_open(lua_State *L)
     kernel_open(L);
     batch_open(L);
     vm_handles_open(L);
+    luaL_getmetatable(L, "clock");
+    lua_getfield(L, -1, "__index");
+    lua_setfield(L, core, "clock_methods"); /* for local.lua */
+    lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     network_open(L);
     snapshot_open(L);

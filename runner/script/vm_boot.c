@@ -193,7 +193,7 @@ static int build(struct script *s, const struct profile *profile, int64_t deadli
 {
     const struct launch_host *host = &s->settings->host;
     const struct build_options options = {.run_id = host->run_id};
-    if (!profile->build || host->no_build || !host->run_id)
+    if (!profile->build || host->no_build || host->local || !host->run_id)
         return 0;
     pid_t pid = process_fork();
     if (pid < 0)
@@ -220,7 +220,8 @@ static int begin(struct script *s, struct vm_object *o, const struct launch_opti
     uint64_t cpus = options->cpus ? options->cpus : o->profile->cpus;
     launch_done(&o->launch);
     o->launching = o->was_ahead = false;
-    if (build(s, o->profile, deadline, e) < 0 || vm_charge(s, o, launch_memory(o->profile, options), cpus, e) < 0)
+    uint64_t memory = s->settings->host.local ? 0 : launch_memory(o->profile, options);
+    if (build(s, o->profile, deadline, e) < 0 || vm_charge(s, o, memory, cpus, e) < 0)
         return -1;
     if (launch_prepare(o->profile, &s->settings->host, o->name, options, &o->launch, e) < 0) {
         vm_release_charge(s, o);

@@ -5,9 +5,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "config/build.h"
 #include "config/cmdline.h"
 #include "config/qemu.h"
@@ -15,6 +17,7 @@
 #include "initrd/overlay.h"
 #include "vm/host_cpu.h"
 #include "vm/kernel_image.h"
+#include "vm/local.h"
 #include "wire/message.h"
 
 #define TCG_TIMEOUT_FACTOR 4
@@ -162,10 +165,49 @@ static void seed_boot(struct launch *l, const struct launch_options *options)
     l->boot.machine.rtc_base = l->rtc_base;
 }
 
+/* What only a machine can be given. */
+static int check_local(const struct launch_options *options, struct err *e)
+{
+    const char *given = options->kernel_cmdline          ? "kernel_cmdline"
+                        : options->kernel_cmdline_append ? "kernel_cmdline_append"
+                        : options->has_initial_time      ? "initial_time"
+                        : options->has_rng_seed          ? "rng_seed"
+                        : options->file_count            ? "files"
+                                                         : NULL;
+    return given ? local_refuse(given, e) : 0;
+}
+
+static int prepare_local(const struct profile *profile, const struct launch_host *host, const char *name,
+                         const struct launch_options *options, struct launch *l, struct err *e)
+{
+    _cleanup_(overlay_done) struct overlay overlay = OVERLAY_INIT;
+    _cleanup_buf_ struct buf binary = BUF_INIT(AGENT_MAX);
+    if (check_local(options, e) < 0 || launch_find_overlay(profile, host->environment, &overlay, e) < 0 ||
+        overlay_agent(&overlay, &binary, e) < 0)
+        return -1;
+    l->agent_fd = memfd_create("provium-agent", MFD_CLOEXEC);
+    if (l->agent_fd < 0 || write_full(l->agent_fd, buf_head(&binary), binary.len) < 0)
+        return err_errno(e, "the agent's binary");
+    l->warning = steal_ptr(overlay.note);
+    l->boot = (struct vm_boot){
+        .machine = {.name = name, .arch = arch_words[profile->arch], .machine = "", .cpu = "", .kvm = true, .cmdline = ""},
+        .local = true,
+        .agent_fd = l->agent_fd,
+        .agent_timeout_ns = agent_timeout(profile, options, true),
+    };
+    return 0;
+}
+
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,
                    const struct launch_options *options, struct launch *ret, struct err *e)
 {
     *ret = LAUNCH_INIT;
+    if (host->local) {
+        if (prepare_local(profile, host, name, options, ret, e) == 0)
+            return 0;
+        launch_done(ret);
+        return -1;
+    }
     ret->qemu = qemu_find(host->environment, profile->arch, e);
     if (!ret->qemu || choose_accel(profile, host, ret, e) < 0 || launch_prepare_files(profile, host, options, ret, e) < 0) {
         launch_done(ret);
@@ -251,5 +293,6 @@ void launch_done(struct launch *l)
     free(l->warning);
     close_fd(&l->kernel_fd);
     close_fd(&l->initrd_fd);
+    close_fd(&l->agent_fd);
     *l = LAUNCH_INIT;
 }

@@ -16,6 +16,7 @@ struct launch_host {
     bool kvm;               /* the accelerator that `auto` stands for */
     const char *accel_note; /* why it is TCG, or NULL */
     bool no_build;
+    bool local;             /* --vmm local: nothing but the agent is prepared */
     const char *run_id;     /* see build.h */
 };
 
@@ -38,10 +39,10 @@ struct launch {
     char *overlay_path; /* NULL: the embedded agent, or none */
     char *qemu, *cmdline, *rtc_base;
     char *machine, *cpu; /* of a snapshot, or NULL: the profile's */
-    int kernel_fd, initrd_fd;
+    int kernel_fd, initrd_fd, agent_fd;
     char *warning; /* to be shown once, or NULL */
 };
-#define LAUNCH_INIT ((struct launch){.kernel_fd = -1, .initrd_fd = -1})
+#define LAUNCH_INIT ((struct launch){.kernel_fd = -1, .initrd_fd = -1, .agent_fd = -1})
 
 /* `name` is shown by ps(1). */
 int launch_prepare(const struct profile *profile, const struct launch_host *host, const char *name,

@@ -16,6 +16,7 @@
 
 struct qemu {
     struct loop *loop;
+    const char *noun;
     pid_t pid; /* 0 after the exit */
     int status;
     int stderr_fd;
@@ -57,24 +58,24 @@ static void on_child(struct source *s, pid_t pid, int status, void *arg)
 }
 
 /* In the child of the runner: same namespaces; 0 is /dev/null, 1 and 2 the stderr pipe, and `fds`. */
-static void __attribute__((noreturn)) exec_qemu(const struct strv *argv, const int *fds, size_t fd_count,
-                                                int stderr_fd)
+static void __attribute__((noreturn)) exec_program(const struct program *p, int stderr_fd)
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd >= 0)
         dup2(null_fd, STDIN_FILENO);
     dup2(stderr_fd, STDOUT_FILENO);
     dup2(stderr_fd, STDERR_FILENO);
-    process_keep_fds(fds, fd_count);
-    for (size_t i = 0; i < fd_count; i++)
-        fd_set_cloexec(fds[i], false);
-    execvp(argv->items[0], argv->items);
-    dprintf(STDERR_FILENO, "%s: %s", argv->items[0], strerror(errno));
+    process_keep_fds(p->fds, p->fd_count);
+    for (size_t i = 0; i < p->fd_count; i++)
+        fd_set_cloexec(p->fds[i], false);
+    if (p->enter)
+        p->enter(p->fds);
+    execvp(p->argv->items[0], p->argv->items);
+    dprintf(STDERR_FILENO, "%s: %s", p->argv->items[0], strerror(errno));
     _exit(127);
 }
 
-struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *fds, size_t fd_count,
-                        qemu_exit_fn on_exit, void *arg, struct err *e)
+struct qemu *qemu_start(struct loop *loop, const struct program *program, qemu_exit_fn on_exit, void *arg, struct err *e)
 {
     int pipe_fds[2];
     if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
@@ -84,7 +85,7 @@ struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *f
     fd_set_nonblock(pipe_fds[0], true);
     pid_t pid = process_fork();
     if (!pid)
-        exec_qemu(argv, fds, fd_count, pipe_fds[1]);
+        exec_program(program, pipe_fds[1]);
     close(pipe_fds[1]);
     if (pid < 0) {
         err_errno(e, "fork");
@@ -93,6 +94,7 @@ struct qemu *qemu_start(struct loop *loop, const struct strv *argv, const int *f
     }
     struct qemu *q = xnew0(struct qemu);
     q->loop = loop;
+    q->noun = program->noun;
     q->pid = pid;
     q->stderr_fd = pipe_fds[0];
     q->stderr_text = BUF_INIT(STDERR_KEPT);
@@ -144,8 +146,8 @@ char *qemu_describe_exit(const struct qemu *q)
     while (n && strchr("\n ", text[n - 1]))
         n--;
     if (WIFSIGNALED(q->status))
-        return xasprintf("QEMU was killed by SIG%s%s%.*s", sigabbrev_np(WTERMSIG(q->status)), n ? ": " : "",
+        return xasprintf("%s was killed by SIG%s%s%.*s", q->noun, sigabbrev_np(WTERMSIG(q->status)), n ? ": " : "",
                          (int)n, n ? text : "");
-    return xasprintf("QEMU exited with status %d%s%.*s", WEXITSTATUS(q->status), n ? ": " : "", (int)n,
+    return xasprintf("%s exited with status %d%s%.*s", q->noun, WEXITSTATUS(q->status), n ? ": " : "", (int)n,
                      n ? text : "");
 }

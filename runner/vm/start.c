@@ -42,7 +42,8 @@ static struct qemu *execute(struct loop *loop, const struct machine *m, const st
     for (size_t i = 0; i < m->nic_count; i++)
         fds[count++] = m->nics[i].fd;
     machine_command_line(m, &argv);
-    return qemu_start(loop, &argv, fds, count, events->on_exit, events->arg, e);
+    const struct program program = {.noun = "QEMU", .argv = &argv, .fds = fds, .fd_count = count};
+    return qemu_start(loop, &program, events->on_exit, events->arg, e);
 }
 
 int started_begin(struct loop *loop, const struct machine *machine, const struct snapshot_file *base,

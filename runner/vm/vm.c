@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "guest/clock.h"
+#include "vm/local.h"
 
 #define CONSOLE_TAIL     4096
 #define POWER_OFF_NS     (30 * NS_PER_S)
@@ -154,7 +155,7 @@ static int adopt(struct vm *vm, const struct machine *m, struct started *s, int 
         vm->guest = guest_new(vm->loop, -1, -1);
     guest_set_event_fn(vm->guest, vm_on_guest_event, vm);
     guest_reconnect(vm->guest, steal_fd(&s->agent_fd), steal_fd(&s->agent_isa_fd), line);
-    return console_connect(vm->console, steal_fd(&s->console_fd), e);
+    return s->console_fd < 0 ? 0 : console_connect(vm->console, steal_fd(&s->console_fd), e);
 }
 
 int vm_start(struct vm *vm, const struct vm_boot *boot, struct started *ahead, int line, struct err *e)
@@ -175,7 +176,9 @@ int vm_start(struct vm *vm, const struct vm_boot *boot, struct started *ahead, i
     vm->state = VM_DEAD; /* until it has booted */
     if (ahead)
         started_tell(ahead, &events);
-    int result = ahead ? 0 : started_begin(vm->loop, &boot->machine, vm->base, &events, &started, e);
+    int result = ahead         ? 0
+                 : boot->local ? local_begin(vm->loop, boot->agent_fd, &events, &started, e)
+                               : started_begin(vm->loop, &boot->machine, vm->base, &events, &started, e);
     if (!result)
         result = adopt(vm, &boot->machine, ahead ? ahead : &started, line, e);
     started_done(&started);

@@ -30,6 +30,8 @@ enum vm_state {
 /* What one boot needs; see struct machine. Descriptors are borrowed for the call. */
 struct vm_boot {
     struct machine machine;     /* its *_fd but kernel_fd and initrd_fd are filled in by vm_boot */
+    bool local;                 /* no machine: the agent, in agent_fd, runs as a process of this host; see local.h */
+    int agent_fd;
     int64_t agent_timeout_ns;
     bool has_initial_time;
     bool set_clock;             /* to the host's time, which machine.rtc_base does not say */

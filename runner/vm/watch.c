@@ -202,7 +202,8 @@ void vm_on_qemu_exit(void *arg)
 {
     struct vm *vm = arg;
     vm->exited = true;
-    qmp_drain(vm->qmp);
+    if (vm->qmp)
+        qmp_drain(vm->qmp);
     char *reason = qemu_describe_exit(vm->qemu);
     if (vm->guest_shutdown) {
         free(reason);
