@@ -58,6 +58,7 @@ test("commands, files, processes, streams, system calls, workers and batches wor
     ]])
     t:assert_contains(result.err, "note: --vmm local: no guests and no kernels of their own")
     t:assert_eq(result.err:find("TCG", 1, true), nil)
+    t:assert_contains(inner.run(t, {}, "--vmm xen .").err, '"qemu" or "local"')
 end)
 
 test("what needs a machine raises, naming itself and the flag", function(t)
@@ -129,6 +130,7 @@ test("the host's clock is out of reach, and `kill -1` ends nothing of it", funct
                 local a <close> = provium:vm("a", "default")
                 a:boot()
                 t:assert_eq(a:syscall(227, {args = {0, 0}, bufs = {string.pack("<i8i8", os.time(), 0)}, ptrs = {1}}).errno, 1) -- clock_settime
+                t:assert_eq(a:run("echo $PPID").stdout, "2\n") -- of its own namespace; else what follows would be a catastrophe
                 t:assert_raises(function() a:run("kill -9 -1; sleep 100") end)
                 t:assert_eq(a:state(), "dead")
             end)
