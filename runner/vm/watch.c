@@ -136,6 +136,7 @@ void vm_on_guest_event(struct guest *g, enum guest_event event, const char *why,
 void vm_on_reset(struct vm *vm)
 {
     source_set_deadline(vm->lost_timer, DEADLINE_NONE);
+    vm->suspended = false;
     if (vm->scanner.verdict != CONSOLE_ALIVE && !vm->resetting) {
         char *reason = console_reason(vm); /* panic=-1: the kernel reboots by itself */
         stop_vcpus(vm);
@@ -150,13 +151,14 @@ void vm_on_reset(struct vm *vm)
 }
 
 /* A second after the agent's port was closed. QEMU throttles these events (monitor/monitor.c), so one may come after the
- * reset that it belongs to: only an agent that should answer and does not is lost. */
+ * reset that it belongs to: only an agent that should answer and does not is lost. A guest that suspends itself closes the
+ * port as well. */
 void vm_on_lost_timer(struct source *s, void *arg)
 {
     struct vm *vm = arg;
     (void)s;
-    if (vm->state == VM_BOOTED && guest_is_ready(vm->guest) &&
-        guest_ping(vm->guest, deadline_after(patience(vm)), NULL) < 0 && vm_is_live(vm))
+    if (vm->state == VM_BOOTED && !vm->suspended && guest_is_ready(vm->guest) &&
+        guest_ping(vm->guest, deadline_after(patience(vm)), NULL) < 0 && vm_is_live(vm) && !vm->suspended)
         vm_end_booted(vm, VM_DEAD, xstrdup("agent lost: its process ended"));
 }
 
@@ -185,6 +187,8 @@ void vm_on_qmp_event(const char *event, json_t *data, void *arg)
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {
         vm->suspended = false;
+    } else if (!strcmp(event, "STOP")) {
+        vm->stopped = true;
     }
 }
 
@@ -196,7 +200,7 @@ void vm_on_qmp_closed(void *arg)
 void vm_on_qemu_exit(void *arg)
 {
     struct vm *vm = arg;
-    vm->exited = true;
+    vm->exited = vm->stopped = true;
     qmp_drain(vm->qmp);
     char *reason = qemu_describe_exit(vm->qemu);
     if (vm->guest_shutdown) {
