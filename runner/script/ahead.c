@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -25,7 +24,6 @@ struct entry {
     bool warm;
     unsigned failures;
     struct ahead_machine machine; /* no spare: not yet */
-    struct stat seen;             /* the snapshot, when it was started */
 };
 
 struct ahead {
@@ -91,7 +89,7 @@ static int begin(struct script *s, struct entry *entry, struct err *e)
     _cleanup_(snapshot_file_freep) struct snapshot_file *file = snapshot_file_open_unverified(entry->path, e);
     if (!file)
         return -1;
-    if (snapshot_file_touched(file) || !snapshot_file_writable(file) || fstat(snapshot_file_fd(file), &entry->seen) < 0)
+    if (snapshot_file_touched(file) || !snapshot_file_writable(file))
         return err_set(e, ENOTSUP, "the snapshot cannot be used as it is");
     const struct snapshot_info *info = snapshot_file_info(file);
     m->profile = config_profile(s->settings->config, info->profile, e);
@@ -192,19 +190,27 @@ void ahead_forget(struct script *s, const char *path)
             remove_entry(s->ahead, i);
 }
 
+static bool is_usable(const struct entry *entry)
+{
+    const struct spare *spare = entry ? entry->machine.spare : NULL;
+    return spare && spare_is_good(spare) && snapshot_file_is_at(spare_file(spare), entry->path);
+}
+
+const struct snapshot_file *ahead_file(const struct script *s, const char *path)
+{
+    struct entry *entry = s->ahead ? find(s->ahead, path) : NULL;
+    return is_usable(entry) ? spare_file(entry->machine.spare) : NULL;
+}
+
 bool ahead_take(struct script *s, const char *path, bool warm, struct ahead_machine *ret)
 {
     struct ahead *a = s->ahead;
     struct entry *entry = a ? find(a, path) : NULL;
-    struct stat now;
     if (!entry || !entry->machine.spare)
         return false;
     const struct spare *spare = entry->machine.spare;
-    bool same = stat(path, &now) == 0 && now.st_dev == entry->seen.st_dev && now.st_ino == entry->seen.st_ino &&
-                now.st_size == entry->seen.st_size && now.st_mtim.tv_sec == entry->seen.st_mtim.tv_sec &&
-                now.st_mtim.tv_nsec == entry->seen.st_mtim.tv_nsec;
     entry->failures += !spare_is_good(spare);
-    if (!same || !spare_is_good(spare) || (spare_is_warm(spare) && !warm)) {
+    if (!is_usable(entry) || (spare_is_warm(spare) && !warm)) {
         drop_machine(a, entry);
         return false;
     }

@@ -15,5 +15,7 @@ struct ahead_machine {
     struct launch launch; /* what it was started with; spare's files are its own */
     const struct profile *profile;
 };
+/* The snapshot at `path`, if there is a machine for it: opened and checked. */
+const struct snapshot_file *ahead_file(const struct script *s, const char *path);
 /* One for the snapshot that is at `path` now; false: there is none. One that has run is given only if it may be `warm`. */
 bool ahead_take(struct script *s, const char *path, bool warm, struct ahead_machine *ret);

@@ -181,6 +181,7 @@ void script_free(struct script *s)
     if (s->L)
         lua_close(s->L);
     ahead_free(s->ahead);
+    snapshot_file_free(s->looked_at);
     network_free(s->network);
     barrier_done(s);
     deadline_done(&s->deadline);

@@ -45,6 +45,7 @@ struct script {
     int log_ref;              /* registry reference of the running test's log function, or LUA_NOREF */
     struct staging temporary; /* holds the snapshots without a path; none yet: its path is NULL */
     unsigned temporary_count; /* names given out */
+    struct snapshot_file *looked_at; /* the snapshot whose manifest was read last, or NULL */
     struct ahead *ahead;      /* machines for restores to come (ahead.h); NULL: none yet */
     bool from_fixture;        /* what is restored now is a fixture's */
     bool restore_refused;     /* the last restore failed, and its snapshot is to blame */

@@ -2,15 +2,11 @@
  * begun, loaded and run, one call for each step, so that a lab can take each step with all its VMs. */
 #include "script/snapshot.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/strv.h"
-#include "base/tree.h"
 #include "script/ahead.h"
 #include "script/argument.h"
 #include "script/handle.h"
@@ -195,7 +191,11 @@ static int begin_machine(struct script *s, struct vm_object *o, struct snapshot_
 /* A file that may only be read is copied, as it could not be mapped. The copy has no name once it is open. */
 static struct snapshot_file *open_snapshot(struct script *s, const char *path, struct err *e)
 {
-    _cleanup_(snapshot_file_freep) struct snapshot_file *file = snapshot_file_open(path, e);
+    _cleanup_(snapshot_file_freep) struct snapshot_file *file = steal_ptr(s->looked_at);
+    if (!file || !snapshot_file_is_at(file, path) || snapshot_file_touched(file)) {
+        snapshot_file_free(file);
+        file = snapshot_file_open(path, e);
+    }
     if (!file || snapshot_file_writable(file))
         return steal_ptr(file);
     _cleanup_free_ char *copy = temporary_path(s, ".snap", e);
@@ -334,100 +334,7 @@ static int unboot_binding(lua_State *L)
     return 0;
 }
 
-/* ------------------------------------------------------------------------------------------------- files */
-
-static void push_nics(lua_State *L, const struct snapshot_info *info)
-{
-    lua_createtable(L, (int)info->nic_count, 0);
-    for (size_t i = 0; i < info->nic_count; i++) {
-        lua_createtable(L, 0, 3);
-        lua_pushstring(L, info->nics[i].bridge);
-        lua_setfield(L, -2, "bridge");
-        lua_pushstring(L, info->nics[i].mac);
-        lua_setfield(L, -2, "mac");
-        lua_pushboolean(L, info->nics[i].link);
-        lua_setfield(L, -2, "link");
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-}
-
-/* core.snapshot_info(path) → {vm=, profile=, memory=, cpus=, cmdline=, rng_seed=, agent=, hypervisor=, nics={{bridge=, mac=, link=}}} */
-static int info_binding(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    struct snapshot_file *file = snapshot_file_open_unverified(check_path(L, 1, "restore: path"), &e);
-    if (!file)
-        return raise_err(L, &e);
-    const struct snapshot_info *info = snapshot_file_info(file);
-    const struct {
-        const char *key, *value;
-    } texts[] = {{"vm", info->vm},           {"profile", info->profile}, {"cmdline", info->cmdline},
-                 {"agent", info->agent}, {"hypervisor", info->hypervisor}};
-    lua_newtable(L);
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        lua_pushstring(L, texts[i].value);
-        lua_setfield(L, -2, texts[i].key);
-    }
-    if (info->seeded) {
-        lua_pushinteger(L, (lua_Integer)info->rng_seed);
-        lua_setfield(L, -2, "rng_seed");
-    }
-    lua_pushinteger(L, (lua_Integer)info->memory_bytes);
-    lua_setfield(L, -2, "memory");
-    lua_pushinteger(L, (lua_Integer)info->cpus);
-    lua_setfield(L, -2, "cpus");
-    push_nics(L, info);
-    lua_setfield(L, -2, "nics");
-    snapshot_file_free(file);
-    return 1;
-}
-
-/* core.temporary_path(suffix) */
-static int temporary_path_binding(lua_State *L)
-{
-    struct err e = ERR_INIT;
-    char *path = temporary_path(script_of(L), luaL_checkstring(L, 1), &e);
-    if (!path)
-        return raise_err(L, &e);
-    lua_pushstring(L, path);
-    free(path);
-    return 1;
-}
-
-/* core.absolute_path(path) */
-static int absolute_path_binding(lua_State *L)
-{
-    char *path = path_absolute(check_path(L, 1, "path"));
-    lua_pushstring(L, path);
-    free(path);
-    return 1;
-}
-
-/* core.path_size(path) → bytes of a file, or of the files directly in a directory; 0 when it is gone */
-static int path_size_binding(lua_State *L)
-{
-    struct stat st;
-    lua_Integer total = 0;
-    const char *path = luaL_checkstring(L, 1);
-    DIR *d = opendir(path);
-    if (!d && stat(path, &st) == 0)
-        total = st.st_size;
-    for (struct dirent *entry; d && (entry = readdir(d));)
-        if (fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-            total += st.st_size;
-    if (d)
-        closedir(d);
-    lua_pushinteger(L, total);
-    return 1;
-}
-
-/* core.path_delete(path): with everything in it; a path that is gone is fine */
-static int path_delete_binding(lua_State *L)
-{
-    ahead_forget(script_of(L), luaL_checkstring(L, 1));
-    tree_remove(luaL_checkstring(L, 1));
-    return 0;
-}
+/* ------------------------------------------------------------------------------------------------- handles */
 
 /* core.live_stream(stream) → "kind(detail) at file:line", owner (a VM, a handle of one, or nil); nothing when it is not live */
 static int live_stream_binding(lua_State *L)
@@ -481,11 +388,6 @@ void snapshot_open(lua_State *L)
         {"vm_restore_run", run_binding},
         {"vm_ahead", ahead_binding},
         {"ahead_forget", ahead_forget_binding},
-        {"snapshot_info", info_binding},
-        {"temporary_path", temporary_path_binding},
-        {"absolute_path", absolute_path_binding},
-        {"path_size", path_size_binding},
-        {"path_delete", path_delete_binding},
         {"live_stream", live_stream_binding},
         {"calls_in_flight", calls_in_flight_binding},
         {"unawaited", unawaited_binding},
@@ -493,5 +395,7 @@ void snapshot_open(lua_State *L)
         {NULL, NULL},
     };
     luaL_setfuncs(L, functions, 0);
+    snapshot_files_open(L);
+    snapshot_files_open(L);
     snapshot_lab_open(L);
 }

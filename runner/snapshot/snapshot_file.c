@@ -26,6 +26,7 @@
 struct snapshot_file {
     char *path;
     int fd;
+    struct stat opened; /* the file, then */
     bool touched;
     struct trailer trailer;
     struct snapshot_info info;
@@ -91,11 +92,11 @@ static int open_either(const char *path)
 
 static int load(struct snapshot_file *f, struct err *e)
 {
-    struct stat st;
     uint8_t trailer[TRAILER_SIZE];
     f->fd = open_either(f->path);
-    if (f->fd < 0 || fstat(f->fd, &st) < 0)
+    if (f->fd < 0 || fstat(f->fd, &f->opened) < 0)
         return err_errno(e, "open");
+    const struct stat st = f->opened;
     if (!S_ISREG(st.st_mode))
         return err_set(e, SNAPSHOT_UNFIT, "not a regular file");
     if (st.st_size < TRAILER_SIZE)
@@ -138,6 +139,15 @@ void snapshot_file_free(struct snapshot_file *f)
     free(f->sums);
     free(f->path);
     free(f);
+}
+
+bool snapshot_file_is_at(const struct snapshot_file *f, const char *path)
+{
+    struct stat now;
+    const struct stat *then = &f->opened;
+    return stat(path, &now) == 0 && now.st_dev == then->st_dev && now.st_ino == then->st_ino &&
+           now.st_size == then->st_size && now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
 }
 
 const char *snapshot_file_path(const struct snapshot_file *f)

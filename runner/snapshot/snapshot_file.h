@@ -64,6 +64,8 @@ struct snapshot_file *snapshot_file_open_unverified(const char *path, struct err
 void snapshot_file_free(struct snapshot_file *f);
 DEFINE_CLEANUP(struct snapshot_file, snapshot_file_free)
 
+/* Is the file at `path` the one that was opened, and not changed since? */
+bool snapshot_file_is_at(const struct snapshot_file *f, const char *path);
 const char *snapshot_file_path(const struct snapshot_file *f);
 const struct snapshot_info *snapshot_file_info(const struct snapshot_file *f);
 /* Offset 0 is the memory. Open for reading and writing when the file permits it. */

@@ -73,9 +73,15 @@ static char *console_reason(const struct vm *vm)
     return xstrdup("the guest halted");
 }
 
-static int64_t patience(const struct vm *vm)
+/* The agent of a running guest does not answer. A guest that begins anew meanwhile is not silent: on a busy host QEMU takes
+ * longer than PORT_GRACE_NS from closing the agent's port to telling of the reset. */
+static bool is_silent(struct vm *vm)
 {
-    return PING_NS * (vm->emulated ? 4 : 1);
+    unsigned generation = vm->generation;
+    int64_t patience = PING_NS * (vm->emulated ? 4 : 1);
+    return vm->state == VM_BOOTED && !vm->frozen && !vm->suspended &&
+           guest_ping(vm->guest, deadline_after(patience), NULL) < 0 && vm_is_live(vm) && !vm->suspended &&
+           vm->generation == generation;
 }
 
 /* Half a second after the fatal line: whoever still answers has not ended. */
@@ -86,7 +92,7 @@ void vm_on_panic_timer(struct source *s, void *arg)
     if (vm->booting) {
         vm_fail_boot(vm, console_reason(vm));
         stop_vcpus(vm);
-    } else if (vm->state == VM_BOOTED && guest_ping(vm->guest, deadline_after(patience(vm)), NULL) < 0 && vm_is_live(vm)) {
+    } else if (is_silent(vm)) {
         vm_end_booted(vm, VM_DEAD, console_reason(vm));
         stop_vcpus(vm);
     }
@@ -156,9 +162,9 @@ void vm_on_reset(struct vm *vm)
 void vm_on_lost_timer(struct source *s, void *arg)
 {
     struct vm *vm = arg;
-    (void)s;
-    if (vm->state == VM_BOOTED && !vm->suspended && guest_is_ready(vm->guest) &&
-        guest_ping(vm->guest, deadline_after(patience(vm)), NULL) < 0 && vm_is_live(vm) && !vm->suspended)
+    if (vm->frozen)
+        source_set_deadline(s, deadline_after(PORT_GRACE_NS));
+    else if (guest_is_ready(vm->guest) && is_silent(vm))
         vm_end_booted(vm, VM_DEAD, xstrdup("agent lost: its process ended"));
 }
 

@@ -23,6 +23,7 @@
 #include "base/process.h"
 #include "initrd/cpio.h"
 #include "vm/command_line.h"
+#include "median.h"
 
 #define ROUNDS_MAX 100
 
@@ -146,18 +147,6 @@ static double boot_provium(const char *provium, const char *suite)
         exit(1);
     }
     return ms;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof(*values), compare);
-    return values[n / 2];
 }
 
 int main(int argc, char **argv)

@@ -39,9 +39,6 @@ local CLONES = [[
         t:assert(last:ip("other"), "another NIC")
         local again = provium:vm("again", "default"):restore(last:snapshot())
         again:run("ping -c 1 -W 5 clone2.lan"):assert_ok()
-        for _, vm in ipairs{first, clones[2], again} do vm:shutdown() end
-        last:reset()
-        t:assert(not last:run("test -e /made"):ok(), "a reset boots it anew")
     end)
 ]]
 
@@ -68,6 +65,10 @@ local RESETS = [[
             t:assert(not vm:run("test -e /dirty"):ok(), "a fresh state")
             vm:write_file("/dirty", "")
             vm:run("sleep 0.5")
+            if i == 2 then -- it has its kernel too
+                vm:reset()
+                t:assert(not vm:run("test -e /dirty"):ok(), "booted anew")
+            end
         end)
     end
 ]]
@@ -111,7 +112,7 @@ test("resets and labs", {timeout = "5m"}, function(t)
 end)
 
 test("never", function(t)
-    local text = RESETS:gsub("1, 4 do", "1, 2 do")
+    local text = RESETS:gsub("1, 4 do", "1, 2 do"):gsub("i == 2", "false")
     local result = inner.run(t, {["x.test.lua"] = text, ["provium.toml"] = '[provium]\nahead = "never"\n'}, "--save-events ev x.test.lua")
     t:assert_eq(result.code, 0)
     t:assert_eq(was_ahead(result), "false false")

@@ -27,7 +27,7 @@ local FIELDS = {
 -- Values that differ between runs and machines.
 local varying = {}
 for word in ([[ts argv input_hash host total provium_version pid cid key psi_pct duration_ns waited_ns boot_ns restore_ns
-        snapshot_bytes]]):gmatch("%S+") do varying[word] = true end
+        snapshot_bytes traceback]]):gmatch("%S+") do varying[word] = true end
 
 local BYTES = {
     run_started = [=[\83\a2ts{integer}\a4kind\abrun_started\a7payload\89\b0protocol_version\02\afprovium_version{string}\a4argv{table}\a4seed\05\a5shard\a31/1\aainput_hash{string}\a5files\03\a5total{map}\a4host{map}]=],
@@ -38,7 +38,7 @@ local BYTES = {
     test_started = [=[\83\a2ts{integer}\a4kind\actest_started\a7payload\86\a4path\aaa.test.lua\a7attempt\01\a4file\aaa.test.lua\a4line\02\a4meta\84\a2at\82\a1a\c4\01\ff\a1b\cb?\f8\00\00\00\00\00\00\a1n\94\01\ff\c3\cf\00\00\01\00\00\00\00\00\a4spec\a1S\a4tags\92\a1x\a1y\a4name\a4good]=],
     test_skipped = [=[\83\a2ts{integer}\a4kind\actest_skipped\a7payload\86\a4path\aaa.test.lua\a7attempt\01\a3log\90\a4meta\81\a4skip\c3\a4name\a3off\a6reason\b3skipped (meta.skip)]=],
     test_passed = [=[\83\a2ts{integer}\a4kind\abtest_passed\a7payload\8a\a4path\aaa.test.lua\a7attempt\01\a5flaky\c2\a7earlier\c0\abduration_ns{integer}\a4file\aaa.test.lua\a4line\02\a3log\91\a2\c3\a4\a4meta\84\a2at\82\a1a\c4\01\ff\a1b\cb?\f8\00\00\00\00\00\00\a1n\94\01\ff\c3\cf\00\00\01\00\00\00\00\00\a4spec\a1S\a4tags\92\a1x\a1y\a4name\a4good]=],
-    test_failed = [=[\83\a2ts{integer}\a4kind\abtest_failed\a7payload\8c\a4path\aaa.test.lua\a7attempt\01\aawill_retry\c2\afconsole_excerpt\a0\abduration_ns{integer}\a4file\aaa.test.lua\a4line\03\a3log\91\a3one\a4meta\80\a4name\a3bad\a6reason\b1a.test.lua:3: why\a9traceback\d9"\0a    a.test.lua:3: in local 'body']=],
+    test_failed = [=[\83\a2ts{integer}\a4kind\abtest_failed\a7payload\8c\a4path\aaa.test.lua\a7attempt\01\aawill_retry\c2\afconsole_excerpt\a0\abduration_ns{integer}\a4file\aaa.test.lua\a4line\03\a3log\91\a3one\a4meta\80\a4name\a3bad\a6reason\b1a.test.lua:3: why\a9traceback{string}]=],
     vm_spawned = [=[\83\a2ts{integer}\a4kind\aavm_spawned\a7payload\89\a4file\aae.test.lua\a7vm_name\a4base\a7profile\a5small\acmemory_bytes\ce\10\00\00\00\a3cid{integer}\a4cpus\01\a7boot_ns{integer}\a6source\a4boot\a5ahead\c2]=],
     vm_shutdown = [=[\83\a2ts{integer}\a4kind\abvm_shutdown\a7payload\85\a4file\aae.test.lua\a7vm_name\a4base\a3cid{integer}\abduration_ns{integer}\a6reason\a8shutdown]=],
     pool_state = [=[\83\a2ts{integer}\a4kind\aapool_state\a7payload\86\a4used\82\acmemory_bytes\00\a4cpus\00\a9available\82\acmemory_bytes\ce@\00\00\00\a4cpus\02\a9in_flight\00\a6queued\00\a3vms\00\a7psi_pct{float}]=],
