@@ -32,6 +32,7 @@ struct vm {
     bool resetting;       /* vm_reset waits */
     bool set_clock;       /* its real-time clock does not know the time */
     bool suspended;
+    bool stopped;         /* by QEMU, since vm_wakeup has asked */
     bool emulated;        /* TCG: an answer may take its time */
     char *failure;        /* why this boot failed */
     struct console_scanner scanner;
@@ -58,6 +59,8 @@ int vm_wait_ready(struct vm *vm, const char *call, int64_t start, const char *no
 int vm_end_start(struct vm *vm, const char *call, const char *note, int64_t deadline, struct err *e);
 /* "<call>: VM is <state>; <what to do>" */
 int vm_wrong_state(const struct vm *vm, const char *call, struct err *e);
+/* "<call>: the guest has suspended itself; …" */
+int vm_is_asleep(const char *call, struct err *e);
 /* vm_restore_begin, with a QEMU that was started ahead or NULL. */
 int vm_restore_start(struct vm *vm, const struct vm_boot *boot, struct snapshot_file *file, struct started *ahead,
                      struct vm_mark *mark, struct err *e);

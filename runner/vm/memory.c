@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -106,6 +107,11 @@ static int overlay_chunk(const struct overlay_source *o, uint64_t offset, uint8_
     return filled;
 }
 
+static int timed_out(uint64_t at, uint64_t bytes, struct err *e)
+{
+    return err_set(e, ETIMEDOUT, "timed out after %" PRIu64 " of %" PRIu64 " MiB", at >> 20, bytes >> 20);
+}
+
 static int copy_chunks(int fd, const struct overlay_source *o, uint64_t memory_bytes, struct snapshot_writer *to,
                        int64_t deadline, struct err *e)
 {
@@ -119,10 +125,84 @@ static int copy_chunks(int fd, const struct overlay_source *o, uint64_t memory_b
         if (filled && snapshot_writer_memory(to, at, chunk, SNAPSHOT_CHUNK, e) < 0)
             return -1;
         if (filled && clock_monotonic_ns() >= deadline)
-            return err_set(e, ETIMEDOUT, "timed out after %" PRIu64 " of %" PRIu64 " MiB", at >> 20, memory_bytes >> 20);
+            return timed_out(at, memory_bytes, e);
     }
     return 0;
 }
+
+/* ------------------------------------------------------------------------------------------------- in place */
+
+int memory_open(struct memory *m, int fd, bool base, pid_t pid, uint64_t bytes, struct err *e)
+{
+    char path[64];
+    uint64_t address = 0;
+    if (base && find_mapping(pid, bytes, &address, e) < 0)
+        return -1;
+    snprintf(path, sizeof(path), base ? "/proc/%d/mem" : "/proc/self/fd/%d", base ? (int)pid : fd);
+    int opened = open(path, O_RDWR | O_CLOEXEC);
+    if (opened < 0)
+        return err_errno(e, "open %s", path);
+    *m = (struct memory){.fd = opened, .address = address, .bytes = bytes, .has_holes = !base};
+    return 0;
+}
+
+void memory_done(struct memory *m)
+{
+    close_fd(&m->fd);
+}
+
+static int write_chunk(int fd, uint64_t offset, const uint8_t *chunk, struct err *e)
+{
+    for (size_t done = 0; done < SNAPSHOT_CHUNK;) {
+        ssize_t put = pwrite(fd, chunk + done, SNAPSHOT_CHUNK - done, (off_t)(offset + done));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return err_errno(e, "write guest memory");
+        done += (size_t)put;
+    }
+    return 0;
+}
+
+static bool is_zero(const uint8_t *chunk)
+{
+    return !chunk[0] && !memcmp(chunk, chunk + 1, SNAPSHOT_CHUNK - 1);
+}
+
+int memory_keep(const struct memory *m, int *ret_fd, int64_t deadline, struct err *e)
+{
+    _cleanup_free_ uint8_t *chunk = xmalloc(SNAPSHOT_CHUNK);
+    _cleanup_close_ int fd = memfd_create("kept guest memory", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)m->bytes) < 0)
+        return err_errno(e, "copy of guest memory");
+    for (uint64_t at = 0; at < m->bytes; at += SNAPSHOT_CHUNK) {
+        if (m->has_holes && !has_data(m->fd, at))
+            continue;
+        if (read_exactly(m->fd, m->address + at, chunk, SNAPSHOT_CHUNK, e) < 0 ||
+            (!is_zero(chunk) && write_chunk(fd, at, chunk, e) < 0))
+            return -1;
+        if (clock_monotonic_ns() >= deadline)
+            return timed_out(at, m->bytes, e);
+    }
+    *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+int memory_put_back(const struct memory *m, int kept_fd, struct err *e)
+{
+    _cleanup_free_ uint8_t *chunk = xmalloc(SNAPSHOT_CHUNK), *kept = xmalloc(SNAPSHOT_CHUNK);
+    for (uint64_t at = 0; at < m->bytes; at += SNAPSHOT_CHUNK) {
+        if (m->has_holes && !has_data(m->fd, at))
+            continue;
+        if (read_exactly(m->fd, m->address + at, chunk, SNAPSHOT_CHUNK, e) < 0 ||
+            read_exactly(kept_fd, at, kept, SNAPSHOT_CHUNK, e) < 0 ||
+            (memcmp(chunk, kept, SNAPSHOT_CHUNK) && write_chunk(m->fd, m->address + at, kept, e) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------- to a snapshot */
 
 int memory_copy(int fd, bool base, pid_t pid, uint64_t memory_bytes, struct snapshot_writer *to, int64_t deadline,
                 struct err *e)

@@ -55,6 +55,8 @@ int vm_freeze(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (!vm_is_live(vm))
         return vm_wrong_state(vm, "snapshot", e);
+    if (vm->suspended)
+        return vm_is_asleep("snapshot", e);
     if (vm->state == VM_BOOTED && qmp_call(vm->qmp, "stop", NULL, deadline, NULL, e) < 0)
         return err_prefix(e, "snapshot");
     vm->frozen = vm->state == VM_BOOTED;

@@ -263,6 +263,11 @@ int vm_wrong_state(const struct vm *vm, const char *call, struct err *e)
                    cause ? ")" : "", remedies[vm->state]);
 }
 
+int vm_is_asleep(const char *call, struct err *e)
+{
+    return err_set(e, 0, "%s: the guest has suspended itself; call vm:wakeup() first", call);
+}
+
 static int change_running(struct vm *vm, const char *call, const char *command, enum vm_state from, enum vm_state to,
                           int64_t deadline, struct err *e)
 {
@@ -291,7 +296,10 @@ int vm_reset(struct vm *vm, int64_t deadline, struct err *e)
     int64_t start = clock_monotonic_ns();
     unsigned before = vm->generation;
     vm->resetting = vm->booting = true;
+    bool suspended = vm->suspended;
     int result = qmp_call(vm->qmp, "system_reset", NULL, deadline, NULL, e);
+    if (!result && suspended)
+        qmp_send(vm->qmp, "cont", NULL); /* it would stay in `prelaunch` */
     if (result < 0)
         err_prefix(e, "reset");
     else if (vm->generation == before)
@@ -326,17 +334,6 @@ int vm_power_button(struct vm *vm, int64_t deadline, struct err *e)
     return 0;
 }
 
-int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e)
-{
-    if (vm->state != VM_BOOTED)
-        return vm_wrong_state(vm, "wakeup", e);
-    if (!vm->suspended)
-        return err_set(e, 0, "wakeup: the guest is not suspended");
-    if (qmp_call(vm->qmp, "system_wakeup", NULL, deadline, NULL, e) < 0 || guest_ping(vm->guest, deadline, e) < 0)
-        return err_prefix(e, "wakeup");
-    return 0;
-}
-
 void vm_shutdown(struct vm *vm)
 {
     bool live = vm_is_live(vm);
@@ -364,6 +361,8 @@ int vm_guest(struct vm *vm, const char *call, int64_t deadline, struct guest **r
 {
     if (vm->state != VM_BOOTED)
         return vm_wrong_state(vm, call, e);
+    if (vm->suspended)
+        return vm_is_asleep(call, e);
     if (!guest_is_ready(vm->guest) && vm_wait_ready(vm, call, clock_monotonic_ns(), NULL, deadline, e) < 0) {
         if (vm->failure && vm_is_live(vm))
             vm_end_booted(vm, VM_DEAD, xstrdup(vm->failure));

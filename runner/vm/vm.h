@@ -69,7 +69,7 @@ int vm_resume(struct vm *vm, int64_t deadline, struct err *e);
 int vm_reset(struct vm *vm, int64_t deadline, struct err *e);
 /* Returns when the guest has powered off (state shutdown); at most 30 s, else the state stays booted. */
 int vm_power_button(struct vm *vm, int64_t deadline, struct err *e);
-/* Wakes a guest that suspended itself to RAM. */
+/* Wakes a guest that suspended itself to RAM, with its memory as it was (wakeup.c). */
 int vm_wakeup(struct vm *vm, int64_t deadline, struct err *e);
 /* Kills QEMU; no-op when there is none. Never fails. */
 void vm_shutdown(struct vm *vm);

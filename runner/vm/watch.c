@@ -79,8 +79,9 @@ static bool is_silent(struct vm *vm)
 {
     unsigned generation = vm->generation;
     int64_t patience = PING_NS * (vm->emulated ? 4 : 1);
-    return vm->state == VM_BOOTED && !vm->frozen && guest_ping(vm->guest, deadline_after(patience), NULL) < 0 &&
-           vm_is_live(vm) && vm->generation == generation;
+    return vm->state == VM_BOOTED && !vm->frozen && !vm->suspended &&
+           guest_ping(vm->guest, deadline_after(patience), NULL) < 0 && vm_is_live(vm) && !vm->suspended &&
+           vm->generation == generation;
 }
 
 /* Half a second after the fatal line: whoever still answers has not ended. */
@@ -141,6 +142,7 @@ void vm_on_guest_event(struct guest *g, enum guest_event event, const char *why,
 void vm_on_reset(struct vm *vm)
 {
     source_set_deadline(vm->lost_timer, DEADLINE_NONE);
+    vm->suspended = false;
     if (vm->scanner.verdict != CONSOLE_ALIVE && !vm->resetting) {
         char *reason = console_reason(vm); /* panic=-1: the kernel reboots by itself */
         stop_vcpus(vm);
@@ -155,7 +157,8 @@ void vm_on_reset(struct vm *vm)
 }
 
 /* A second after the agent's port was closed. QEMU throttles these events (monitor/monitor.c), so one may come after the
- * reset that it belongs to: only an agent that should answer and does not is lost. */
+ * reset that it belongs to: only an agent that should answer and does not is lost. A guest that suspends itself closes the
+ * port as well. */
 void vm_on_lost_timer(struct source *s, void *arg)
 {
     struct vm *vm = arg;
@@ -190,6 +193,8 @@ void vm_on_qmp_event(const char *event, json_t *data, void *arg)
         vm->suspended = true;
     } else if (!strcmp(event, "WAKEUP")) {
         vm->suspended = false;
+    } else if (!strcmp(event, "STOP")) {
+        vm->stopped = true;
     }
 }
 
@@ -201,7 +206,7 @@ void vm_on_qmp_closed(void *arg)
 void vm_on_qemu_exit(void *arg)
 {
     struct vm *vm = arg;
-    vm->exited = true;
+    vm->exited = vm->stopped = true;
     if (vm->qmp)
         qmp_drain(vm->qmp);
     char *reason = qemu_describe_exit(vm->qemu);

@@ -37,6 +37,53 @@ test("a guest that reboots itself is waited for", function(t)
     t:assert_eq(vm:state(), "booted")
 end)
 
+-- As soon as the guest sleeps.
+local function wake(vm)
+    wait_until(function()
+        local ok, message = pcall(vm.wakeup, vm)
+        if not ok and not tostring(message):find("the guest is not suspended", 1, true) then error(message, 0) end
+        return ok
+    end, {timeout = 60, desc = "suspended and woken"})
+end
+
+local function sleep_and_wake(t, vm)
+    local sleeper = vm:run_async("echo mem >/sys/power/state; echo woken")
+    wake(vm)
+    t:assert_eq(sleeper:wait().stdout, "woken\n")
+    vm:run("sha256sum -c /tmp/sum"):assert_ok()
+    t:assert_eq(vm:run("dmesg | grep -c 'Waking up from system sleep state S3'").stdout, vm:read_file("/tmp/sleeps"))
+end
+
+test("a guest that suspended itself wakes with its memory, restored or not, or is reset", {timeout = "3m"}, function(t)
+    local vm = provium:vm("a", "default"):boot()
+    t:assert_contains(t:assert_raises(function() vm:wakeup() end), 'vm "a": wakeup: the guest is not suspended')
+    vm:run("head -c 2000000 /dev/urandom >/tmp/blob; sha256sum /tmp/blob >/tmp/sum"):assert_ok()
+    local process = vm:run_async("read line; echo got $line")
+    vm:write_file("/tmp/sleeps", "1\n")
+    sleep_and_wake(t, vm)
+    process:stdin_write("this\n")
+    t:assert_eq(process:wait().stdout, "got this\n", "a process from before goes on")
+    t:assert(math.abs(vm:clock():get() - os.time()) < 60)
+
+    local snapshot = vm:snapshot()
+    vm:shutdown()
+    vm:restore(snapshot)
+    vm:write_file("/tmp/sleeps", "2\n")
+    sleep_and_wake(t, vm)
+
+    local sleeper <const> = vm:run_async("echo mem >/sys/power/state")
+    local raised
+    wait_until(function()
+        local ok, answer = pcall(vm.snapshot, vm)
+        raised = not ok and tostring(answer)
+        return raised
+    end, {timeout = 60})
+    t:assert_contains(raised, 'vm "a": snapshot: the guest has suspended itself; call vm:wakeup() first')
+    t:assert_contains(t:assert_raises(function() vm:read_file("/tmp/sum") end), "the guest has suspended itself")
+    vm:reset()
+    t:assert_contains(t:assert_raises(function() vm:read_file("/tmp/sum") end), "ENOENT")
+end)
+
 test("the power button powers off in order", function(t)
     local vm = provium:vm("a", "default"):boot()
     vm:power_button()
