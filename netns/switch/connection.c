@@ -23,7 +23,7 @@
 #include "switch/process.h"
 
 #define SLAB_SIZE  (128u << 10) /* more than the largest frame */
-#define SLABS      16
+#define SLABS      32
 #define RESERVE    SLABS
 #define READ_MIN   (16u << 10) /* with less room left, another slab is taken */
 #define COPIES_MAX 2048        /* per connection and round */

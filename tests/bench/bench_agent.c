@@ -33,8 +33,8 @@ static pid_t start_qemu(char **argv, int agent_fd, int echo_fd)
     char chardevs[2][64];
     const char *fixed[] = {
         "qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-m", "512", "-nodefaults", "-nographic",
-        "-serial", "file:bench-console.log", "-no-reboot", "-append",
-        "console=ttyS0 quiet panic=-1 rdinit=/sbin/provium-agent", "-device", "virtio-serial-pci",
+        "-serial", "null", "-no-reboot", "-append",
+        "quiet panic=-1 rdinit=/sbin/provium-agent", "-device", "virtio-serial-pci",
         "-device", "virtserialport,chardev=a,name=org.provium.agent", "-device",
         "virtserialport,chardev=b,name=echo", "-chardev", chardevs[0], "-chardev", chardevs[1],
         "-kernel", argv[1], "-initrd", argv[2]};

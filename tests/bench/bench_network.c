@@ -22,7 +22,9 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "base/tree.h"
 #include "initrd/cpio.h"
+#include "median.h"
 #include "network/network.h"
 #include "uplink/broker.h"
 #include "vm/command_line.h"
@@ -48,6 +50,7 @@ struct lab {
     struct guest client, server; /* server: pid 0 when the host is */
     pid_t other;                 /* vde_switch or iperf3; 0: none */
     struct network *network;
+    char *directory;             /* of vde_switch's sockets, or NULL */
     int fds[2];
 };
 
@@ -236,10 +239,12 @@ static void start_socket(const struct bench *b, struct lab *l)
     start_pair(b, l, one, two);
 }
 
-#define VDE_SOCKET "bench-vde" /* a directory of the working directory */
-
 static void start_vde(const struct bench *b, struct lab *l)
 {
+    l->directory = xstrdup("/tmp/bench-network-XXXXXX");
+    if (!mkdtemp(l->directory))
+        die("mkdtemp");
+    _cleanup_free_ char *netdev = xasprintf("vde,id=n,sock=%s/vde", l->directory);
     l->other = process_fork();
     if (!l->other) {
         int fds[2];
@@ -247,11 +252,11 @@ static void start_vde(const struct bench *b, struct lab *l)
             _exit(127);
         dup2(fds[0], STDIN_FILENO); /* it ends with its standard input */
         dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
-        execlp("vde_switch", "vde_switch", "-s", VDE_SOCKET, (char *)NULL);
+        execlp("vde_switch", "vde_switch", "-s", strstr(netdev, "/"), (char *)NULL);
         _exit(127);
     }
     usleep(300000);
-    start_pair(b, l, "vde,id=n,sock=" VDE_SOCKET, "vde,id=n,sock=" VDE_SOCKET);
+    start_pair(b, l, netdev, netdev);
 }
 
 /* ---- a guest and the host ----
@@ -295,6 +300,9 @@ static void lab_stop(struct lab *l)
     network_free(l->network);
     for (int i = 0; i < 2; i++)
         close_fd(&l->fds[i]);
+    if (l->directory)
+        tree_remove(l->directory);
+    free(l->directory);
 }
 
 /* ---- all of it ---- */
@@ -306,18 +314,6 @@ struct way {
     struct lab lab;
     double rtt[ROUNDS_MAX], out[ROUNDS_MAX], back[ROUNDS_MAX]; /* us, Mbit/s, Mbit/s */
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int n)
-{
-    qsort(values, (size_t)n, sizeof(*values), by_value);
-    return values[n / 2];
-}
 
 static void print_way(struct way *w, int rounds)
 {
