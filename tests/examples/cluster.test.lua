@@ -2,26 +2,38 @@
 -- cuts the leader off: for a while two nodes think that they lead, but only the one with a majority gets anything done.
 -- When the wire heals, everybody has the same leader and the same values.
 
--- One request per connection: "VERB TERM NAME VALUES…". The lock makes term and vote change together. Nobody votes for one
--- who knows less: what a majority has is never lost.
-local ANSWER = [[#!/bin/sh
+-- What every script begins with. The lock makes all that belongs together change together.
+local COMMON = [[me=%s peers='%s' patience=%d
 cd /run/node
+lock() { until mkdir lock 2>/dev/null; do usleep 10000; done; }
+unlock() { rmdir lock; }
+]]
+
+-- One request per connection: "VERB TERM NAME VALUES…". Nobody votes for one who knows less: what a majority has is never
+-- lost. A word of the same leader that was overtaken by a later one takes nothing back. The answer comes after the lock is
+-- given back: who asked may be gone, and writing to it be the end.
+local ANSWER = [[#!/bin/sh
+. /etc/node
 read -r verb term name values
 if [ "$verb" = put ]; then exec node-put "$name"; fi
-until mkdir lock 2>/dev/null; do usleep 10000; done
-if [ "$verb" = vote ] && [ "$term" -gt "$(cat term)" ] && [ $(echo $values | wc -w) -ge $(wc -w <values) ]; then
-    echo "$term" >term; : >leader; touch heard; echo yes
-elif [ "$verb" = lead ] && [ "$term" -ge "$(cat term)" ]; then
-    echo "$term" >term; echo "$name" >leader; echo "$values" >values; touch heard; echo yes
+more() { [ $(echo $values | wc -w) -ge $(wc -w <values) ]; }
+lock
+mine=$(cat term) answer=yes
+if [ "$verb" = vote ] && [ "$term" -gt $mine ] && more; then
+    echo "$term" >term; : >leader; touch heard
+elif [ "$verb" = lead ] && [ "$term" -ge $mine ]; then
+    if [ "$term" -gt $mine ] || more; then echo "$values" >values; fi
+    echo "$term" >term; echo "$name" >leader; touch heard
 else
-    echo "no $(cat term)"
+    answer="no $mine"
 fi
-rmdir lock
+unlock
+echo "$answer"
 ]]
 
 -- A client's value: done when a majority has it.
 local PUT = [[#!/bin/sh
-. /run/node/config
+. /etc/node
 [ "$(cat leader)" = $me ] || { echo "refused: ask $(cat leader)"; exit; }
 values="$(cat values) $1" yes=1
 for peer in $peers; do
@@ -31,7 +43,7 @@ done
 ]]
 
 local NODE = [[#!/bin/sh
-. /run/node/config
+. /etc/node
 echo 0 >term; : >leader; : >values; touch heard
 nc -ll -p 7000 -e node-answer &
 
@@ -41,13 +53,17 @@ tell() { (for peer in $peers; do echo "$*" | timeout 3 nc $peer 7000 & done; wai
 while usleep 300000; do
     if [ "$(cat leader)" = $me ]; then
         newer=$(tell lead $(cat term) $me "$(cat values)" | awk -v mine=$(cat term) '$1 == "no" && $2 > mine { print $2; exit }')
-        [ -z "$newer" ] || { echo $newer >term; : >leader; touch heard; }
+        lock
+        [ "${newer:-0}" -le $(cat term) ] || { echo $newer >term; : >leader; touch heard; }
+        unlock
     elif [ $(($(date +%s) - $(stat -c %Y heard))) -gt $patience ]; then
-        until mkdir lock 2>/dev/null; do usleep 10000; done
+        lock
         term=$(($(cat term) + 1)); echo $term >term; touch heard
-        rmdir lock
+        unlock
         votes=$(tell vote $term $me $(cat values) | grep -c yes)
+        lock
         [ $votes -ge 1 ] && [ "$(cat term)" = $term ] && echo $me >leader
+        unlock
     fi
 done
 ]]
@@ -63,13 +79,13 @@ for i, name in ipairs(names) do
         {path = "/usr/bin/node", content = NODE, mode = 493},
         {path = "/usr/bin/node-answer", content = ANSWER, mode = 493},
         {path = "/usr/bin/node-put", content = PUT, mode = 493},
-        {path = "/etc/node", content = ("me=%s peers='%s' patience=%d\ncd /run/node\n"):format(name, table.concat(peers, " "), 3 + 3 * i)},
+        {path = "/etc/node", content = COMMON:format(name, table.concat(peers, " "), 3 + 3 * i)},
     }})
     lan:attach(nodes[name])
 end
 provium:boot()
 for _, vm in pairs(nodes) do
-    vm:run("mkdir -p /run/node && cp /etc/node /run/node/config"):assert_ok()
+    vm:mkdir("/run/node")
     vm:run_async("node >/dev/console 2>&1")
 end
 
