@@ -1,6 +1,7 @@
 /* The kernel tells of a press over generic netlink, family acpi_event; of drivers, only `button` is needed. Loading a
  * module keeps a kernel without preemption for longer than a command takes, so it happens in a thread of its own, once
- * the host has asked for nothing for IDLE_MS. */
+ * the host has asked for nothing for IDLE_MS and waits for nothing, or does for ROUNDS_MAX times that (a stream). Before a
+ * snapshot it happens at once: or each guest that is restored from it would spend that time again. */
 #include "button.h"
 
 #include <linux/genetlink.h>
@@ -13,7 +14,8 @@
 #include "netlink.h"
 #include "power.h"
 
-#define IDLE_MS 50
+#define IDLE_MS    50
+#define ROUNDS_MAX 20
 
 /* drivers/acpi/event.c */
 #define ACPI_FAMILY     "acpi_event"
@@ -31,6 +33,8 @@ static struct {
     struct agent *agent;
     struct timer timer;
     uint64_t requests; /* when last looked */
+    unsigned rounds;   /* with calls that are not finished */
+    bool over;
 } idle;
 
 /* The attributes of a generic netlink message, or NULL. */
@@ -113,16 +117,25 @@ static void *prepare(void *arg)
     return NULL;
 }
 
+static bool is_busy(const struct agent *a)
+{
+    if (idle.requests == a->requests)
+        return a->call_count && ++idle.rounds < ROUNDS_MAX;
+    idle.requests = a->requests;
+    return true;
+}
+
 static void on_idle(struct timer *t)
 {
     struct agent *a = idle.agent;
     pthread_t thread;
-    if (idle.requests != a->requests) {
-        idle.requests = a->requests;
+    if (is_busy(a)) {
         timer_set(&a->events, t, deadline_after(IDLE_MS * NS_PER_MS));
-    } else if (!pthread_create(&thread, NULL, prepare, a)) {
-        pthread_detach(thread);
+        return;
     }
+    idle.over = true;
+    if (!pthread_create(&thread, NULL, prepare, a))
+        pthread_detach(thread);
 }
 
 void button_watch(struct agent *a)
@@ -132,4 +145,13 @@ void button_watch(struct agent *a)
     idle.agent = a;
     idle.timer.fn = on_idle;
     on_idle(&idle.timer);
+}
+
+void button_settle(struct agent *a)
+{
+    if (!idle.agent || idle.over)
+        return;
+    idle.over = true;
+    timer_stop(&a->events, &idle.timer);
+    prepare(a);
 }

@@ -117,6 +117,8 @@ static void set_quiet(struct agent *a, bool quiet)
 void session_quiesce(struct call *call)
 {
     const struct args_quiesce *args = call_args(call);
+    if (!args->end)
+        button_settle(call->agent);
     set_quiet(call->agent, !args->end);
     call_finish(call);
 }
