@@ -54,6 +54,7 @@ const struct handler handlers[OPERATION_COUNT] = {
     [OPERATION_worker] = {.begin = worker_new, .cancel = worker_end, .object = true},
     [OPERATION_syscall] = FOR_WORKERS,
     [OPERATION_read_mem] = FOR_WORKERS,
+    [OPERATION_settle] = {.begin = session_settle},
     [OPERATION_quiesce] = {.begin = session_quiesce},
     [OPERATION_poweroff] = {.run = power_op},
     [OPERATION_gate] = {.begin = session_gate, .cancel = session_open_gate},

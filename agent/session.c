@@ -107,6 +107,12 @@ void session_receive(struct agent *a)
     }
 }
 
+void session_settle(struct call *call)
+{
+    button_settle(call->agent);
+    call_finish(call);
+}
+
 /* Before a snapshot, output stays in the pipes, so that the host has all that was sent when it is taken. */
 static void set_quiet(struct agent *a, bool quiet)
 {
@@ -117,8 +123,6 @@ static void set_quiet(struct agent *a, bool quiet)
 void session_quiesce(struct call *call)
 {
     const struct args_quiesce *args = call_args(call);
-    if (!args->end)
-        button_settle(call->agent);
     set_quiet(call->agent, !args->end);
     call_finish(call);
 }

@@ -13,6 +13,7 @@ void session_receive(struct agent *a);
 /* Operations. */
 void session_hello(struct call *call);
 void session_ping(struct call *call);
+void session_settle(struct call *call);
 void session_quiesce(struct call *call);
 void session_gate(struct call *call);
 void session_open_gate(struct call *call);

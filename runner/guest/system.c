@@ -2,6 +2,11 @@
 
 #include "guest/call.h"
 
+int guest_settle(struct guest *g, int64_t deadline, struct err *e)
+{
+    return guest_call_simple(g, OPERATION_settle, NULL, NULL, deadline, e, "settle");
+}
+
 static int quiesce(struct guest *g, bool end, int64_t deadline, struct err *e)
 {
     struct args_quiesce args = {.end = end};

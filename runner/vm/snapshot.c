@@ -43,6 +43,7 @@
 
 #define MACHINE_SUFFIX   "-machine"
 #define EVENT_NS         (200 * NS_PER_MS)
+#define SETTLE_NS        (2 * NS_PER_S)
 
 struct vm_mark {
     struct guest_mark *guest;
@@ -51,12 +52,22 @@ struct vm_mark {
 
 /* ------------------------------------------------------------------------------------------------- freezing */
 
+/* Whether or not the agent can, the snapshot can be taken. */
+static void settle(struct vm *vm, int64_t deadline)
+{
+    _cleanup_err_ struct err e = ERR_INIT;
+    int64_t limit = deadline_after(SETTLE_NS);
+    if (vm->state == VM_BOOTED && guest_is_ready(vm->guest))
+        guest_settle(vm->guest, deadline < limit ? deadline : limit, &e);
+}
+
 int vm_freeze(struct vm *vm, int64_t deadline, struct err *e)
 {
     if (!vm_is_live(vm))
         return vm_wrong_state(vm, "snapshot", e);
     if (vm->suspended)
         return vm_is_asleep("snapshot", e);
+    settle(vm, deadline);
     if (vm->state == VM_BOOTED && qmp_call(vm->qmp, "stop", NULL, deadline, NULL, e) < 0)
         return err_prefix(e, "snapshot");
     vm->frozen = vm->state == VM_BOOTED;

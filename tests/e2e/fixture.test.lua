@@ -80,7 +80,7 @@ test("eight files in each of two runs that ask for one cold fixture: it is built
     t:assert_eq(count.fixture_build_done, 1)
     t:assert_eq(count.fixture_cache_hit, 15)
     t:assert_eq(count.build_lock, count.fixture_build_waiting)
-    t:assert(count.build_lock >= 3, "the files that were started with the one that builds wait")
+    t:assert(count.build_lock >= 1, "a file that was started with the one that builds waits")
     t:assert_eq(list(".tmp-*"), "")
 end)
 

@@ -212,6 +212,7 @@ struct value_err {
     OPERATION(worker, nothing, value_exited)                                                       \
     OPERATION(syscall, args_syscall, value_syscall)                                                \
     OPERATION(read_mem, args_read_mem, nothing)                                                    \
+    OPERATION(settle, nothing, nothing)                                                            \
     OPERATION(quiesce, args_quiesce, nothing)                                                      \
     OPERATION(poweroff, args_poweroff, nothing)                                                    \
     OPERATION(gate, nothing, nothing)                                                              \
