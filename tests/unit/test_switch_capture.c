@@ -1,32 +1,12 @@
-#include "switch_lab.h"
+#include "switch_trio.h"
 
 #include "switch/capture.h"
 
-struct lab {
-    struct netswitch *s;
-    struct bridge *b;
-    struct port *p[3];
-};
-
 static int setup(void **state)
 {
-    struct lab *l = xnew0(struct lab);
-    l->s = switch_new(1);
-    l->b = lab_bridge(l->s, "lan", true);
-    l->p[0] = lab_port(l->b, "a");
-    l->p[1] = lab_port(l->b, "b");
-    l->p[2] = lab_port(l->b, "c");
-    lab_learn(l->p, 3, 0);
-    switch_set_wall_offset(l->s, 1700000000 * NS_PER_S);
-    *state = l;
-    return 0;
-}
-
-static int teardown(void **state)
-{
+    setup_neighbours(state);
     struct lab *l = *state;
-    switch_free(l->s);
-    free(l);
+    switch_set_wall_offset(l->s, 1700000000 * NS_PER_S);
     return 0;
 }
 

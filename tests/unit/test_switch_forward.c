@@ -1,30 +1,4 @@
-#include "switch_lab.h"
-
-struct lab {
-    struct netswitch *s;
-    struct bridge *b;
-    struct port *p[3];
-};
-
-static int setup(void **state)
-{
-    struct lab *l = xnew0(struct lab);
-    l->s = switch_new(1);
-    l->b = lab_bridge(l->s, "lan", true);
-    l->p[0] = lab_port(l->b, "a");
-    l->p[1] = lab_port(l->b, "b");
-    l->p[2] = lab_port(l->b, "c");
-    *state = l;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct lab *l = *state;
-    switch_free(l->s);
-    free(l);
-    return 0;
-}
+#include "switch_trio.h"
 
 static void learns_and_floods(void **state)
 {
@@ -263,7 +237,7 @@ static void ready_outlets_come_once(void **state)
     assert_null(switch_take_ready(l->s));
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_strangers, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

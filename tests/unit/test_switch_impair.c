@@ -1,33 +1,6 @@
-#include "switch_lab.h"
+#include "switch_trio.h"
 
 #define MS NS_PER_MS
-
-struct lab {
-    struct netswitch *s;
-    struct bridge *b;
-    struct port *p[3];
-};
-
-static int setup(void **state)
-{
-    struct lab *l = xnew0(struct lab);
-    l->s = switch_new(1);
-    l->b = lab_bridge(l->s, "lan", true);
-    l->p[0] = lab_port(l->b, "a");
-    l->p[1] = lab_port(l->b, "b");
-    l->p[2] = lab_port(l->b, "c");
-    lab_learn(l->p, 3, 0);
-    *state = l;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct lab *l = *state;
-    switch_free(l->s);
-    free(l);
-    return 0;
-}
 
 static void impair(struct lab *l, struct impairment rule)
 {
@@ -440,7 +413,7 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(impair_get(l->b, 0, &rule), -1);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_neighbours, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

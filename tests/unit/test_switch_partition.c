@@ -1,31 +1,4 @@
-#include "switch_lab.h"
-
-struct lab {
-    struct netswitch *s;
-    struct bridge *b;
-    struct port *p[3];
-};
-
-static int setup(void **state)
-{
-    struct lab *l = xnew0(struct lab);
-    l->s = switch_new(1);
-    l->b = lab_bridge(l->s, "lan", true);
-    l->p[0] = lab_port(l->b, "a");
-    l->p[1] = lab_port(l->b, "b");
-    l->p[2] = lab_port(l->b, "c");
-    lab_learn(l->p, 3, 0);
-    *state = l;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct lab *l = *state;
-    switch_free(l->s);
-    free(l);
-    return 0;
-}
+#include "switch_trio.h"
 
 static bool passes(struct port *from, struct port *to)
 {
@@ -163,7 +136,7 @@ static void no_address_gets_around_a_cut(void **state)
     assert_int_equal(lab_drain(l->p[1]), 0);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_neighbours, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
