@@ -104,8 +104,17 @@ void agent_init_lock(struct agent *a)
     pthread_mutexattr_destroy(&attr);
 }
 
+/* musl's malloc unmaps a group of slots with the last that is freed, and so would map one for most calls. One slot of each
+ * small size stays in use. */
+static void keep_slots(void)
+{
+    for (size_t size = 8; size <= 1024; size += size < 128 ? 16 : size / 8)
+        xmalloc(size);
+}
+
 static int prepare(struct agent *a)
 {
+    keep_slots();
     agent_init_lock(a);
     umask(0); /* permissions are given exactly */
     a->wake_watch = (struct watch){.fd = -1, .fn = on_wake};

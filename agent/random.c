@@ -26,6 +26,15 @@
 #define PARAMETER  " provium.rng_seed="
 #define EARLY_BOOT 121 /* seconds; drivers/char/random.c, crng_reseed_interval */
 
+/* Stays open: a restored guest has the less to do, whatever has become of /dev. */
+static int random_fd(void)
+{
+    static int fd = -1;
+    if (fd < 0)
+        fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    return fd;
+}
+
 static bool has_seed(void)
 {
     char text[4096] = " ";
@@ -47,10 +56,10 @@ void random_settle(void)
 {
     const struct timespec end = {.tv_sec = EARLY_BOOT};
     uint8_t byte;
+    int fd = random_fd();
     if (!has_seed())
         return;
     modules_load("button"); /* or it would draw numbers some time after the first hello */
-    _cleanup_close_ int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
     if (getrandom(&byte, 1, 0) != 1 || clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) || fd < 0 ||
         ioctl(fd, RNDRESEEDCRNG) < 0)
         agent_log("random numbers will not depend on the seed alone: %s", strerror(errno));
@@ -59,7 +68,7 @@ void random_settle(void)
 
 int random_add(struct bytes seed)
 {
-    _cleanup_close_ int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+    int fd = random_fd();
     if (fd < 0)
         return -1;
     _cleanup_free_ struct rand_pool_info *pool = xmalloc(sizeof(*pool) + seed.len);
