@@ -164,12 +164,12 @@ done
 
 export GUEST="$guest"
 part save never <<'LUA'
--- A plain QEMU with the same kernel and memory, at a shell: stopped, migrated to a file.
-local function migrate()
-    tool.shell("rm -f in state; mkfifo in")
+-- A plain QEMU with the same kernel and memory, at a shell: the time that save(ask) takes there.
+local function plain(save, options)
+    tool.shell("rm -f in; mkfifo in")
     local guest = os.getenv("GUEST")
     local from = io.popen(("exec qemu-system-x86_64 -M q35 -m 512 -nodefaults -display none -serial null -kernel %s/vmlinux " ..
-        "-initrd %s/initrd -append 'quiet rdinit=/bin/sh' -qmp stdio <in 2>/dev/null"):format(guest, guest))
+        "-initrd %s/initrd -append 'quiet rdinit=/bin/sh' -qmp stdio %s <in 2>/dev/null"):format(guest, guest, options))
     local to = io.open("in", "w")
     local function ask(command, done)
         repeat
@@ -182,21 +182,28 @@ local function migrate()
     ask('{"execute":"qmp_capabilities"}')
     tool.shell("sleep 6")
     ask('{"execute":"stop"}')
-    local ms = tool.timed(function()
-        ask('{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1000000000000}}')
-        ask('{"execute":"migrate","arguments":{"uri":"exec:cat >state"}}')
-        ask('{"execute":"query-migrate"}', '"status": "completed"')
-    end)
+    local ms = tool.timed(function() save(ask) end)
     to:write('{"execute":"quit"}\n')
     to:close()
     from:close()
     return ms
 end
 
+local function migrate(ask)
+    ask('{"execute":"migrate-set-parameters","arguments":{"max-bandwidth":1000000000000}}')
+    ask('{"execute":"migrate","arguments":{"uri":"exec:cat >state"}}')
+    ask('{"execute":"query-migrate"}', '"status": "completed"')
+end
+
+local function savevm(ask)
+    ask('{"execute":"human-monitor-command","arguments":{"command-line":"savevm s"}}')
+end
+
 local function allocated(path) return tonumber(tool.shell("stat -c %b " .. path)) / 2048 end
 
 test("save", function()
-    local plain = tool.medians(migrate, 3)
+    local migrated = tool.medians(function() return plain(migrate, "") end, 3)
+    local state = allocated("state")
     local vm = provium:vm("m", "default"):boot()
     local snap
     local own = tool.medians(function()
@@ -205,7 +212,13 @@ test("save", function()
         ms, snap = tool.timed(function() return vm:snapshot() end)
         return ms
     end)
-    tool.out("snapshot of 512 MiB %.0f ms, %.0f MiB on the disk; plain migration to a file %.0f ms, %.0f MiB", own, allocated(snap:path()), plain, allocated("state"))
+    local function row(what, ms, size, more)
+        tool.out("%-24s %5.0f ms  %3.0f MiB on the disk" .. (more or "  1/%.1f"), what, ms, size, ms / own)
+    end
+    row("snapshot of 512 MiB", own, allocated(snap:path()), "")
+    row("  migration to a file", migrated, state)
+    if tool.shell("qemu-img create -q -f qcow2 disk 1G 2>&1") ~= "" then return tool.out("  savevm: not measured, qemu-img makes no disk") end
+    row("  savevm", tool.medians(function() return plain(savevm, "-drive if=none,file=disk,format=qcow2") end, 3), allocated("disk"))
 end)
 LUA
 
