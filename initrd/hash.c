@@ -1,6 +1,7 @@
 #include "initrd/hash.h"
 
 #include <fcntl.h>
+#include <nettle/base16.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -11,31 +12,34 @@
 
 #define PIECE (256 << 10)
 
-void hash_finish(SHA2_CTX *hash, char out[static HASH_HEX_SIZE])
+void hash_finish(struct sha256_ctx *hash, char out[static HASH_HEX_SIZE])
 {
-    SHA256End(hash, out);
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_digest(hash, sizeof(digest), digest);
+    base16_encode_update(out, sizeof(digest), digest);
+    out[HASH_HEX_SIZE - 1] = 0;
 }
 
 void hash_bytes(const void *p, size_t n, char out[static HASH_HEX_SIZE])
 {
-    SHA2_CTX hash;
-    SHA256Init(&hash);
-    SHA256Update(&hash, p, n);
+    struct sha256_ctx hash;
+    sha256_init(&hash);
+    sha256_update(&hash, n, p);
     hash_finish(&hash, out);
 }
 
 int hash_fd(int fd, char out[static HASH_HEX_SIZE], struct err *e)
 {
     _cleanup_free_ uint8_t *piece = xmalloc(PIECE);
-    SHA2_CTX hash;
-    SHA256Init(&hash);
+    struct sha256_ctx hash;
+    sha256_init(&hash);
     if (lseek(fd, 0, SEEK_SET) < 0)
         return err_errno(e, "seek");
     for (;;) {
         ssize_t got = read_full(fd, piece, PIECE);
         if (got < 0)
             return err_errno(e, "read");
-        SHA256Update(&hash, piece, (size_t)got);
+        sha256_update(&hash, (size_t)got, piece);
         if (got < PIECE)
             break;
     }

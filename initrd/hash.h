@@ -1,16 +1,16 @@
 /* SHA-256 of files, remembered between runs. */
 #pragma once
 
-#include <sha2.h>
+#include <nettle/sha2.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
 #include "base/err.h"
 
-#define HASH_HEX_SIZE (2 * SHA256_DIGEST_LENGTH + 1)
+#define HASH_HEX_SIZE (2 * SHA256_DIGEST_SIZE + 1)
 
 /* Finishes the hash as lower-case hexadecimal text. */
-void hash_finish(SHA2_CTX *hash, char out[static HASH_HEX_SIZE]);
+void hash_finish(struct sha256_ctx *hash, char out[static HASH_HEX_SIZE]);
 void hash_bytes(const void *p, size_t n, char out[static HASH_HEX_SIZE]);
 /* From the descriptor's offset 0 to its end, which is where it stands afterwards. */
 int hash_fd(int fd, char out[static HASH_HEX_SIZE], struct err *e);

@@ -46,7 +46,7 @@ int initrd_open(const char *path, const char *scratch_root, char hash[static HAS
 {
     int64_t started = clock_realtime_ns();
     struct stat st;
-    SHA2_CTX context;
+    struct sha256_ctx context;
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return err_errno(e, "initrd `%s`", path);
@@ -54,7 +54,7 @@ int initrd_open(const char *path, const char *scratch_root, char hash[static HAS
         return err_set(e, EINVAL, "initrd `%s`: not a regular file", path);
     if (hash_recall(scratch_root, "initrd", &st, hash))
         return steal_fd(&fd);
-    SHA256Init(&context);
+    sha256_init(&context);
     if (initrd_scan(fd, NULL, &context, e) < 0)
         return err_prefix(e, "initrd `%s`", path);
     hash_finish(&context, hash);
@@ -95,8 +95,8 @@ static int copy_initrd(int to, const struct parts *p, struct err *e)
     _cleanup_free_ uint8_t *piece = xmalloc(PIECE);
     char hash[HASH_HEX_SIZE];
     uint64_t total = 0;
-    SHA2_CTX context;
-    SHA256Init(&context);
+    struct sha256_ctx context;
+    sha256_init(&context);
     if (lseek(p->initrd, 0, SEEK_SET) < 0)
         return err_errno(e, "initrd `%s`: seek", p->initrd_path);
     for (;;) {
@@ -105,7 +105,7 @@ static int copy_initrd(int to, const struct parts *p, struct err *e)
             return err_errno(e, "initrd `%s`", p->initrd_path);
         if (!got)
             break;
-        SHA256Update(&context, piece, (size_t)got);
+        sha256_update(&context, (size_t)got, piece);
         total += (uint64_t)got;
         if (write_full(to, piece, (size_t)got) < 0)
             return err_errno(e, "write the merged initrd");

@@ -22,7 +22,7 @@ struct scan {
     size_t start, end; /* what of the window is still to be looked at */
     uint64_t position; /* of window[start] in the file */
     struct cpio_reader *reader;
-    SHA2_CTX *hash;
+    struct sha256_ctx *hash;
 };
 
 static void scan_done(struct scan *s)
@@ -49,7 +49,7 @@ static ssize_t available(struct scan *s, size_t want, struct err *e)
         if (got < 0)
             return err_errno(e, "read");
         if (s->hash)
-            SHA256Update(s->hash, s->storage + s->end, (size_t)got);
+            sha256_update(s->hash, (size_t)got, s->storage + s->end);
         s->end += (size_t)got;
         if (s->end < WINDOW)
             s->fd = -1;
@@ -156,7 +156,7 @@ static int scan_all(struct scan *s, struct err *e)
     }
 }
 
-int initrd_scan(int fd, const struct cpio_visitor *visitor, SHA2_CTX *hash, struct err *e)
+int initrd_scan(int fd, const struct cpio_visitor *visitor, struct sha256_ctx *hash, struct err *e)
 {
     uint8_t *storage = xmalloc(WINDOW);
     _cleanup_(scan_done) struct scan s = {

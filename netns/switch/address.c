@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <sha2.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +11,17 @@
 #include "base/cleanup.h"
 #include "switch/bytes.h"
 
-static void hash(const char *text, uint8_t ret[SHA256_DIGEST_LENGTH])
+static void hash(const char *text, uint8_t ret[SHA256_DIGEST_SIZE])
 {
-    SHA2_CTX context;
-    SHA256Init(&context);
-    SHA256Update(&context, (const uint8_t *)text, strlen(text));
-    SHA256Final(ret, &context);
+    struct sha256_ctx context;
+    sha256_init(&context);
+    sha256_update(&context, strlen(text), (const uint8_t *)text);
+    sha256_digest(&context, SHA256_DIGEST_SIZE, ret);
 }
 
 unsigned address_number(const char *bridge)
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint8_t digest[SHA256_DIGEST_SIZE];
     hash(bridge, digest);
     return get16(digest) % BRIDGE_NUMBERS;
 }
@@ -131,7 +131,7 @@ void address_text6(const uint8_t address[16], char ret[ADDR6_TEXT])
 static void mac_of_text(const char *text, uint8_t ret[MAC_SIZE])
 {
     static const uint8_t qemu[3] = {0x52, 0x54, 0x00};
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint8_t digest[SHA256_DIGEST_SIZE];
     hash(text, digest);
     memcpy(ret, qemu, 3);
     memcpy(ret + 3, digest, 3);

@@ -1,6 +1,6 @@
 #include "switch/pairs.h"
 
-#include <sha2.h>
+#include <nettle/sha2.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -63,13 +63,13 @@ void pair_seed(struct pair *pair, const char *seed, const char *from, const char
 {
     const char *parts[] = {seed, from, to};
     for (unsigned kind = 0; kind < RANDOM_KINDS; kind++) {
-        uint8_t digest[SHA256_DIGEST_LENGTH], kind_byte = (uint8_t)kind;
-        SHA2_CTX context;
-        SHA256Init(&context);
+        uint8_t digest[SHA256_DIGEST_SIZE], kind_byte = (uint8_t)kind;
+        struct sha256_ctx context;
+        sha256_init(&context);
         for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-            SHA256Update(&context, (const uint8_t *)parts[i], strlen(parts[i]) + 1);
-        SHA256Update(&context, &kind_byte, 1);
-        SHA256Final(digest, &context);
+            sha256_update(&context, strlen(parts[i]) + 1, (const uint8_t *)parts[i]);
+        sha256_update(&context, 1, &kind_byte);
+        sha256_digest(&context, SHA256_DIGEST_SIZE, digest);
         pair->random[kind] = (uint64_t)get32(digest) << 32 | get32(digest + 4);
     }
     pair->seeded = true;

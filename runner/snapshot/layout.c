@@ -27,12 +27,12 @@ static uint64_t get64(const uint8_t *at)
     return le64toh(value);
 }
 
-void layout_hash(const void *p, size_t n, uint8_t out[static SHA256_DIGEST_LENGTH])
+void layout_hash(const void *p, size_t n, uint8_t out[static SHA256_DIGEST_SIZE])
 {
-    SHA2_CTX hash;
-    SHA256Init(&hash);
-    SHA256Update(&hash, p, n);
-    SHA256Final(out, &hash);
+    struct sha256_ctx hash;
+    sha256_init(&hash);
+    sha256_update(&hash, n, p);
+    sha256_digest(&hash, SHA256_DIGEST_SIZE, out);
 }
 
 void trailer_pack(const struct trailer *t, uint8_t out[static TRAILER_SIZE])
@@ -45,15 +45,15 @@ void trailer_pack(const struct trailer *t, uint8_t out[static TRAILER_SIZE])
     put64(out + 40, t->manifest_size);
     put64(out + 56, t->sum_count);
     put64(out + 64, (uint64_t)t->mtime);
-    memcpy(out + 72, t->state_hash, SHA256_DIGEST_LENGTH);
-    memcpy(out + 104, t->manifest_hash, SHA256_DIGEST_LENGTH);
-    memcpy(out + 136, t->sums_hash, SHA256_DIGEST_LENGTH);
+    memcpy(out + 72, t->state_hash, SHA256_DIGEST_SIZE);
+    memcpy(out + 104, t->manifest_hash, SHA256_DIGEST_SIZE);
+    memcpy(out + 136, t->sums_hash, SHA256_DIGEST_SIZE);
     layout_hash(out, HASHED, out + HASHED);
 }
 
 int trailer_unpack(const uint8_t in[static TRAILER_SIZE], uint64_t file_size, struct trailer *ret, struct err *e)
 {
-    uint8_t hash[SHA256_DIGEST_LENGTH];
+    uint8_t hash[SHA256_DIGEST_SIZE];
     if (memcmp(in, MAGIC, 16))
         return err_set(e, SNAPSHOT_UNFIT, "not a snapshot, or truncated: it does not end in a snapshot's trailer");
     layout_hash(in, HASHED, hash);
@@ -66,9 +66,9 @@ int trailer_unpack(const uint8_t in[static TRAILER_SIZE], uint64_t file_size, st
                         .manifest_size = get64(in + 40),
                         .sum_count = get64(in + 56),
                         .mtime = (int64_t)get64(in + 64)};
-    memcpy(t.state_hash, in + 72, SHA256_DIGEST_LENGTH);
-    memcpy(t.manifest_hash, in + 104, SHA256_DIGEST_LENGTH);
-    memcpy(t.sums_hash, in + 136, SHA256_DIGEST_LENGTH);
+    memcpy(t.state_hash, in + 72, SHA256_DIGEST_SIZE);
+    memcpy(t.manifest_hash, in + 104, SHA256_DIGEST_SIZE);
+    memcpy(t.sums_hash, in + 136, SHA256_DIGEST_SIZE);
     if (t.format != SNAPSHOT_FORMAT)
         return err_set(e, SNAPSHOT_UNFIT, "format %u; this provium reads format %d", t.format, SNAPSHOT_FORMAT);
     if (t.chunk != SNAPSHOT_CHUNK || !t.memory_bytes || t.memory_bytes > SNAPSHOT_MEMORY_MAX || t.memory_bytes % t.chunk ||

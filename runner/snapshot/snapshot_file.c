@@ -49,10 +49,10 @@ static int read_at(int fd, uint64_t offset, void *p, size_t n, struct err *e)
 }
 
 /* A part as a malloc'ed block, its hash compared. */
-static void *read_part(int fd, uint64_t offset, size_t n, const uint8_t hash[static SHA256_DIGEST_LENGTH],
+static void *read_part(int fd, uint64_t offset, size_t n, const uint8_t hash[static SHA256_DIGEST_SIZE],
                        const char *what, struct err *e)
 {
-    uint8_t found[SHA256_DIGEST_LENGTH];
+    uint8_t found[SHA256_DIGEST_SIZE];
     _cleanup_free_ char *part = xmalloc(n + 1);
     if (read_at(fd, offset, part, n, e) < 0)
         return NULL;

@@ -18,13 +18,13 @@ char *host_cpu_identity(void)
     _cleanup_fclose_ FILE *f = fopen("/proc/cpuinfo", "re");
     size_t cap = 0;
     char hex[HASH_HEX_SIZE];
-    SHA2_CTX hash;
-    SHA256Init(&hash);
+    struct sha256_ctx hash;
+    sha256_init(&hash);
     while (f && getline(&line, &cap, f) > 1) { /* up to the empty line */
         size_t key_len = strcspn(line, "\t:");
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
             if (strlen(keys[i]) == key_len && !memcmp(line, keys[i], key_len))
-                SHA256Update(&hash, (const uint8_t *)line, strlen(line));
+                sha256_update(&hash, strlen(line), (const uint8_t *)line);
         const char *value = strstr(line, ": ");
         if (value && !strncmp(line, "model name", 10)) {
             free(name);
