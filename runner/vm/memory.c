@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -49,13 +51,35 @@ static bool has_data(int fd, uint64_t offset)
     return found < 0 ? errno != ENXIO : (uint64_t)found < offset + SNAPSHOT_CHUNK;
 }
 
+/* The number of a process in /proc, which may be that of an outer pid namespace: a container's, where it can't be mounted
+ * anew. 0: none. (proc_pid_fdinfo(5), "Pid" of pidfds.) */
+static int number_in_proc(pid_t pid)
+{
+    char path[64], line[256];
+    int number = 0;
+    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "Pid: %d", &number) != 1)
+        ;
+    return number;
+}
+
+static int open_process(pid_t pid, const char *name, int flags, struct err *e)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", number_in_proc(pid), name);
+    int fd = open(path, flags | O_CLOEXEC);
+    return fd < 0 ? err_errno(e, "QEMU's memory: %s", path) : fd;
+}
+
 static int find_mapping(pid_t pid, uint64_t size, uint64_t *ret, struct err *e)
 {
-    char path[64], line[4096];
-    snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-    _cleanup_fclose_ FILE *f = fopen(path, "re");
+    char line[4096];
+    int fd = open_process(pid, "maps", O_RDONLY, e);
+    _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
     if (!f)
-        return err_errno(e, "open %s", path);
+        return -1;
     uint64_t address = 0;
     unsigned found = 0;
     while (fgets(line, sizeof(line), f)) {
@@ -75,14 +99,11 @@ static int find_mapping(pid_t pid, uint64_t size, uint64_t *ret, struct err *e)
 
 static int open_overlay(struct overlay_source *o, pid_t pid, uint64_t memory_bytes, struct err *e)
 {
-    char path[64];
     if (find_mapping(pid, memory_bytes, &o->address, e) < 0)
         return -1;
-    snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)pid);
-    o->pagemap_fd = open(path, O_RDONLY | O_CLOEXEC);
-    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-    o->memory_fd = open(path, O_RDONLY | O_CLOEXEC);
-    return o->pagemap_fd < 0 || o->memory_fd < 0 ? err_errno(e, "open %s", path) : 0;
+    o->pagemap_fd = open_process(pid, "pagemap", O_RDONLY, e);
+    o->memory_fd = o->pagemap_fd < 0 ? -1 : open_process(pid, "mem", O_RDONLY, e);
+    return o->memory_fd < 0 ? -1 : 0;
 }
 
 /* Lays the changed pages of one chunk over `chunk`, which holds the file's if `filled`, else anything. 1: it has contents
@@ -138,10 +159,10 @@ int memory_open(struct memory *m, int fd, bool base, pid_t pid, uint64_t bytes, 
     uint64_t address = 0;
     if (base && find_mapping(pid, bytes, &address, e) < 0)
         return -1;
-    snprintf(path, sizeof(path), base ? "/proc/%d/mem" : "/proc/self/fd/%d", base ? (int)pid : fd);
-    int opened = open(path, O_RDWR | O_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int opened = base ? open_process(pid, "mem", O_RDWR, e) : open(path, O_RDWR | O_CLOEXEC);
     if (opened < 0)
-        return err_errno(e, "open %s", path);
+        return base ? -1 : err_errno(e, "open %s", path);
     *m = (struct memory){.fd = opened, .address = address, .bytes = bytes, .has_holes = !base};
     return 0;
 }

@@ -170,6 +170,9 @@ static int wake(struct vm *vm, struct debugger *d, struct memory *memory, int64_
     struct chipset chipset;
     if (memory_keep(memory, &copy, deadline, e) < 0 || chipset_keep(vm, &chipset, deadline, e) < 0)
         return -1;
+    /* To a suspended one, the debugger's coming means nothing in QEMU before 9.0, as does `cont`; later ones pause it. */
+    if (qmp_call(vm->qmp, "cont", NULL, deadline, NULL, e) < 0)
+        return -1;
     vm->stopped = false;
     if (qmp_call(vm->qmp, "system_wakeup", NULL, deadline, NULL, e) < 0)
         return -1;

@@ -101,7 +101,7 @@ end)
 test("QEMU killed: the VM is dead and says how", function(t)
     local vm = provium:vm("kill me", "default"):boot()
     os.execute([[for p in /proc/[0-9]*; do
-        tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^[^ ]*qemu-system.*provium-kill me' && kill -9 ${p#/proc/}; done]])
+        tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^[^ ]*qemu-system.*provium-kill me' && kill -9 $(awk '/^NSpid:/ {print $NF}' $p/status); done]])
     local message = t:assert_raises(function() vm:run("sleep 20") end)
     t:assert_contains(message, "QEMU was killed by SIGKILL")
     t:assert_eq(vm:state(), "dead")
