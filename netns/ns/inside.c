@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/process.h"
 
 #define MAP_TEXT_MAX 4096 /* the kernel takes at most a page */
 
@@ -20,7 +21,7 @@
 static int write_proc(pid_t pid, const char *name, const char *text)
 {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+    snprintf(path, sizeof(path), "/proc/%d/%s", process_number_in_proc(pid), name);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
 }

@@ -1,4 +1,4 @@
-/* The steps of entering that happen inside the new namespaces. Internal to the ns library. */
+/* The steps of entering that happen inside the new namespaces: for the sandbox, and for a process that has its own. */
 #pragma once
 
 #include <stdint.h>
@@ -13,6 +13,7 @@ int ids_map(pid_t pid, struct err *e);
 uint64_t capabilities_over_files(void);
 
 /* Caller: pid 1 of the new namespaces. */
+/* Mounts from here on are not seen outside; /proc is the pid namespace's, where the kernel allows that. */
 int mounts_separate(struct err *e);
 int loopback_up(struct err *e);
 /* Drops all others for good, in this process and whatever it executes. */

@@ -24,6 +24,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "ns/inside.h"
 
 #define DIRECTORY "/tmp"
 
@@ -39,13 +40,14 @@ static void __attribute__((noreturn)) fail(const char *what)
     _exit(126);
 }
 
-static void write_map(const char *path, unsigned id)
+static void write_map(const char *name, unsigned id)
 {
-    char line[64];
+    char path[64], line[64];
+    snprintf(path, sizeof(path), "/proc/self/%s", name);
     int n = id == ~0U ? snprintf(line, sizeof(line), "deny") : snprintf(line, sizeof(line), "%u %u 1", id, id);
     _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, line, (size_t)n) != n)
-        fail(path);
+        fail(id ? name : "root's id, which root without its capabilities can't map; run as another user");
 }
 
 /* Processes: outer and init. Reaps, and ends as that child did. A pid 1 cannot die of its own signals: it exits with 128 + N,
@@ -72,9 +74,9 @@ static void become_init(void)
     unsigned uid = geteuid(), gid = getegid();
     if (unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS) < 0)
         fail("user, mount and pid namespaces, which --vmm local needs");
-    write_map("/proc/self/setgroups", ~0U);
-    write_map("/proc/self/uid_map", uid);
-    write_map("/proc/self/gid_map", gid);
+    write_map("setgroups", ~0U);
+    write_map("uid_map", uid);
+    write_map("gid_map", gid);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) /* a change of credentials may have undone it */
         fail("death signal");
     pid_t init = fork();
@@ -89,9 +91,7 @@ static void become_init(void)
 static void enter(const int *fds)
 {
     become_init();
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ||
-        mount("tmpfs", DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
+    if (mounts_separate(NULL) < 0 || mount("tmpfs", DIRECTORY, "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777") < 0)
         fail("private directory");
     if (chdir(DIRECTORY) < 0 || setenv("HOME", DIRECTORY, 1) < 0 || setenv("TMPDIR", DIRECTORY, 1) < 0)
         fail(DIRECTORY);

@@ -14,11 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/process.h"
 
 #define PAGE            4096
 #define PAGES_PER_CHUNK (SNAPSHOT_CHUNK / PAGE)
@@ -51,24 +50,10 @@ static bool has_data(int fd, uint64_t offset)
     return found < 0 ? errno != ENXIO : (uint64_t)found < offset + SNAPSHOT_CHUNK;
 }
 
-/* The number of a process in /proc, which may be that of an outer pid namespace: a container's, where it can't be mounted
- * anew. 0: none. (proc_pid_fdinfo(5), "Pid" of pidfds.) */
-static int number_in_proc(pid_t pid)
-{
-    char path[64], line[256];
-    int number = 0;
-    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-    _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fopen(path, "re");
-    while (f && fgets(line, sizeof(line), f) && sscanf(line, "Pid: %d", &number) != 1)
-        ;
-    return number;
-}
-
 static int open_process(pid_t pid, const char *name, int flags, struct err *e)
 {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/%s", number_in_proc(pid), name);
+    snprintf(path, sizeof(path), "/proc/%d/%s", process_number_in_proc(pid), name);
     int fd = open(path, flags | O_CLOEXEC);
     return fd < 0 ? err_errno(e, "QEMU's memory: %s", path) : fd;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -63,4 +64,16 @@ void process_kill_and_reap(pid_t pid)
     kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
+}
+
+int process_number_in_proc(pid_t pid)
+{
+    char path[64], line[256];
+    int number = 0;
+    _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+    _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "Pid: %d", &number) != 1)
+        ;
+    return number;
 }
