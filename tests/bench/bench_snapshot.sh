@@ -109,6 +109,18 @@ test("hit", function()
     end
     local cold, warm = tool.median(boot), tool.median(hit)
     tool.out("fixture hit to the result of run(\"true\"), ahead %-6s %7.1f ms  1/%.0f of a cold boot (%.0f ms)", "$ahead", warm, cold / warm, cold)
+    local steps = {{}, {}, {}, {}}
+    for i = 1, tool.n do
+        local vm
+        steps[1][i] = tool.timed(function() vm = provium:vm_fixture("m512") end)
+        steps[2][i] = tool.timed(function() vm:stat("/") end)
+        steps[3][i] = tool.timed(function() vm:run("true") end)
+        steps[4][i] = tool.timed(function() vm:run("true") end)
+        vm:run("sleep 0.6")
+        vm:shutdown()
+    end
+    for i, list in ipairs(steps) do steps[i] = tool.median(list) end
+    tool.out("  step by step: the machine %.1f ms, stat %.1f, run %.1f, the same run again %.1f", table.unpack(steps))
 end)
 LUA
     part "sizes_$ahead" $ahead sizes <<LUA
