@@ -1,5 +1,5 @@
-/* The agent as a process, in namespaces of its own, so that it and what it runs end together, see no other process, leave
- * nothing behind, and can do nothing to this host that its user could not.
+/* The agent as a process, in namespaces of its own, so that it and what it runs end together, see no other process (but in a
+ * container: mounts_separate), leave nothing behind, and can do nothing to this host that its user could not.
  *
  * Three processes: the outer one is the runner's child and unshares; `init`, its only child, is pid 1 of the new pid
  * namespace, reaps, and ends with the agent; the agent is its child, because a pid 1 could not be killed from inside. Who

@@ -69,7 +69,7 @@ void process_kill_and_reap(pid_t pid)
 int process_number_in_proc(pid_t pid)
 {
     char path[64], line[256];
-    int number = 0;
+    int number = pid;
     _cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
     _cleanup_fclose_ FILE *f = fd < 0 ? NULL : fopen(path, "re");

@@ -12,5 +12,5 @@ void process_keep_fds(const int *fds, size_t count);
 /* SIGKILL and waitpid; retries EINTR. Only for own children. */
 void process_kill_and_reap(pid_t pid);
 /* The number of an own child in /proc, which may be that of an outer pid namespace: a container's, where /proc can't be
- * mounted anew. 0: none. ("Pid" of a pidfd in proc_pid_fdinfo(5).) */
+ * mounted anew. `pid` itself where that can't be told. ("Pid" of a pidfd in proc_pid_fdinfo(5).) */
 int process_number_in_proc(pid_t pid);
