@@ -1,5 +1,5 @@
 /* The host's part of a restore, from the call to the moment that the guest can run, against the start of a QEMU that does
- * nothing else, interleaved:
+ * nothing else, interleaved (floor and plain each come after a machine has ended):
  *
  *   bench_restore SNAPSHOT KERNEL INITRD [ROUNDS]
  *
@@ -103,8 +103,8 @@ int main(int argc, char **argv)
         struct spare *spare = spare_new(loop, &boot, snapshot_file_open(argv[1], &e), false, &e);
         check(spare ? 0 : -1, &e);
         loop_wait(loop, &never, deadline_after(NS_PER_S / 2));
-        floor_ms[at] = start_floor();
         ahead_ms[at] = restore(loop, &boot, argv[1], spare);
+        floor_ms[at] = start_floor();
         plain_ms[at] = restore(loop, &boot, argv[1], NULL);
     }
     double f = median(floor_ms, rounds), p = median(plain_ms, rounds), a = median(ahead_ms, rounds);
