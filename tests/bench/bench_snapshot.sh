@@ -3,23 +3,37 @@
 #
 #   PROVIUM=build/release/bin/provium tests/bench/bench_snapshot.sh [N] [PART…]
 #
-# Parts: hit sizes host many save reset; all without any. `ahead always` stands for machines started ahead of need: with
+# Parts: hit sizes distribution host many save reset; all without any. `ahead always` stands for machines started ahead of need: with
 # `idle`, the default, a machine that does something else has none.
 set -e
 provium=$(readlink -f "${PROVIUM:-build/dev/bin/provium}")
 restore=$(dirname "$provium")/bench_restore
-guest=${GUEST:-$(readlink -f "$(dirname "$0")/../../dist/guest/x86_64")}
+top=$(readlink -f "$(dirname "$0")/../..")
+guest=${GUEST:-$top/dist/guest/x86_64}
+made=${DISTRIBUTION:-$top/build/distribution/trixie}
 n=${1:-7}
 [ $# = 0 ] || shift
-parts=${*:-hit sizes host many save reset}
+parts=${*:-hit sizes distribution host many save reset}
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 
 printf '[provium]\nroots = ["."]\ncache_dir = "cache"\n' >provium.toml
+if [ -e "$made/complete" ]; then
+    cat >>provium.toml <<END
+[profiles.distribution]
+kernel = "$made/vmlinuz"
+initrd = "$made/initrd"
+cmdline = "console=ttyS0 panic=-1 boot=provium root=none"
+memory = "1G"
+agent_boot_timeout = "60s"
+END
+fi
 for size in 256 512 1024 4096; do
     echo "return provium:vm('m', 'default', {memory = '${size}M'}):boot():snapshot()" >"m$size.fixture.lua"
 done
+
+echo 'return require("tool").systemd():snapshot()' >systemd.fixture.lua
 
 cat >tool.lua <<'LUA'
 local tool = {n = tonumber(os.getenv("N"))}
@@ -69,6 +83,16 @@ function tool.boot(memory)
         count = count + 1
         return provium:vm("cold" .. count, "default", {memory = memory}):boot()
     end
+end
+
+-- A distribution that is up.
+function tool.systemd()
+    local vm = provium:vm("systemd", "distribution"):boot()
+    wait_until(function()
+        local ok, state = pcall(vm.run, vm, {"systemctl", "is-system-running", "--wait"})
+        return ok and state.stdout == "running\n"
+    end, {timeout = 300, interval = 0.2, desc = "systemd"})
+    return vm
 end
 
 function tool.fixture(name)
@@ -134,8 +158,18 @@ test("sizes", function()
     tool.out("hit of 256, 1024, 4096 MiB, ahead %-6s            %.1f, %.1f, %.1f ms  largest / smallest %.2f", "$ahead", times[1], times[2], times[3], high / low)
 end)
 LUA
+    [ ! -e "$made/complete" ] || part "distribution_$ahead" $ahead distribution <<LUA
+test("distribution", function()
+    local cold = tool.timed(function() tool.systemd() end)
+    tool.answer(tool.fixture("systemd"))
+    local warm = tool.medians(function() return tool.answer(tool.fixture("systemd"), 3) end)
+    tool.out("the same of a Debian with systemd, ahead %-6s           %7.1f ms  1/%.0f of a cold boot to \`running\` (%.0f ms)", "$ahead", warm, cold / warm, cold)
+end)
+LUA
 done
-
+case " $parts " in *" distribution "*)
+    [ -e "$made/complete" ] || echo "a Debian with systemd: not measured, tests/distribution/check --make makes it" ;;
+esac
 
 for ahead in never always; do
     part "many_$ahead" $ahead many <<LUA
