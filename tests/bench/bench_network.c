@@ -312,36 +312,40 @@ struct way {
     void (*start)(const struct bench *b, struct lab *l);
     bool absent, skip;
     struct lab lab;
-    double rtt[ROUNDS_MAX], out[ROUNDS_MAX], back[ROUNDS_MAX]; /* us, Mbit/s, Mbit/s */
+    double results[3][ROUNDS_MAX]; /* of `asked` */
 };
+
+enum { RTT, OUT, BACK };
+static const char *const asked[] = {"rtt", "out", "back"}; /* us, Mbit/s, Mbit/s */
 
 static void print_way(struct way *w, int rounds)
 {
     if (w->absent)
         printf("  %-8s not installed\n", w->name);
     else if (!w->skip)
-        printf("  %-8s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->rtt, rounds), median(w->out, rounds),
-               median(w->back, rounds));
+        printf("  %-8s %6.0f us   %7.1f Mbit/s   %7.1f Mbit/s\n", w->name, median(w->results[RTT], rounds),
+               median(w->results[OUT], rounds), median(w->results[BACK], rounds));
 }
 
 static void print_ratio(const struct way *a, const struct way *b, const char *floor, int rounds)
 {
     if (a->skip || b->skip)
         return;
-    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name,
-           a->rtt[rounds / 2] / b->rtt[rounds / 2], a->out[rounds / 2] / b->out[rounds / 2],
-           a->back[rounds / 2] / b->back[rounds / 2], floor);
+    double ratio[3];
+    for (size_t m = 0; m < ARRAY_SIZE(asked); m++)
+        ratio[m] = a->results[m][rounds / 2] / b->results[m][rounds / 2];
+    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name, ratio[RTT], ratio[OUT], ratio[BACK], floor);
 }
 
+/* Each measurement of all ways before the next one: what is compared is near in time. Another way begins each round. */
 static void run_round(struct way *ways, size_t count, int round)
 {
-    for (struct way *w = ways; w < ways + count; w++) {
-        if (w->skip)
-            continue;
-        w->rtt[round] = ask(&w->lab.client, "rtt");
-        w->out[round] = ask(&w->lab.client, "out");
-        w->back[round] = ask(&w->lab.client, "back");
-    }
+    for (size_t m = 0; m < ARRAY_SIZE(asked); m++)
+        for (size_t i = 0; i < count; i++) {
+            struct way *w = &ways[(i + (size_t)round) % count];
+            if (!w->skip)
+                w->results[m][round] = ask(&w->lab.client, asked[m]);
+        }
 }
 
 static void run_all(struct way *ways, size_t count, const struct bench *b, int rounds)
