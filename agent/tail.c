@@ -93,7 +93,8 @@ static int send_news(struct tail *t)
     }
 }
 
-/* Does the path mean another file now? Then opens that. */
+/* Does the path mean another file now? Then finishes the old one, which may have grown since it was read to its end, and opens
+ * the new one. */
 static bool follow_name(struct tail *t)
 {
     struct stat mine, named;
@@ -109,6 +110,7 @@ static bool follow_name(struct tail *t)
     int fd = open(t->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return false;
+    send_news(t);
     close(t->fd);
     t->fd = fd;
     t->at = 0;

@@ -181,6 +181,38 @@ static void tails(void **state)
     assert_ok(guest_ping(f->guest, SOON, &e));
 }
 
+/* What is written just before a file is rotated is not lost, wherever the tail is at that moment. The name is a long one, so
+ * that looking it up takes longer than to write and rotate. */
+static void rotations(void **state)
+{
+    struct agent_fixture *f = *state;
+    _cleanup_free_ char *path = xstrdup(in_scratch(f, "spun")), *rotated = xstrdup(in_scratch(f, "spun.1"));
+    _cleanup_buf_ struct buf name = BUF_INIT(PATH_MAX);
+    _cleanup_err_ struct err o = ERR_INIT;
+    _cleanup_buf_ struct buf b = BUF_INIT(100);
+    buf_append(&name, in_scratch(f, ""), strlen(in_scratch(f, "")));
+    for (int i = 0; i < 1500; i++)
+        buf_append(&name, "./", 2);
+    buf_append(&name, "spun", sizeof("spun"));
+    append(f, "spun", "", O_APPEND);
+    struct stream *s = guest_tail(f->guest, (const char *)buf_head(&name), 0, true, GUEST_WINDOW_DEFAULT, SOON, &o);
+    assert_non_null(s);
+    for (int i = 0; i < 60; i++) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        assert_int_equal(write(fd, "stir ", 5), 5);
+        for (volatile int spin = 0; spin < i * 500; spin++)
+            ;
+        assert_int_equal(write(fd, "last words\n", 11), 11);
+        assert_int_equal(rename(path, rotated), 0);
+        append(f, "spun", "fresh\n", O_APPEND);
+        assert_int_equal(stream_read_until(s, "fresh\n", 6, SOON, &b, &o), 0);
+        buf_append_byte(&b, '\0');
+        assert_string_equal(buf_head(&b), "stir last words\nfresh\n");
+        buf_clear(&b);
+    }
+    stream_free(s);
+}
+
 /* What is not read stays in the guest. */
 static void windows(void **state)
 {
@@ -296,8 +328,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_AGENT(handles),  WITH_AGENT(large_and_sparse), WITH_AGENT(full_disk),    WITH_AGENT(blocked_reads),
-        WITH_AGENT(tails),    WITH_AGENT(windows),          WITH_AGENT(descriptors),  WITH_AGENT(many_streams),
-        WITH_AGENT(transfers),
+        WITH_AGENT(tails),    WITH_AGENT(rotations),        WITH_AGENT(windows),      WITH_AGENT(descriptors),
+        WITH_AGENT(many_streams), WITH_AGENT(transfers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
