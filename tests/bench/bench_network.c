@@ -6,8 +6,8 @@
  *
  * The guests are the same each time, under TCG, and measure when they are told to (bench_network.sh): round trip of ping, and
  * with the host's iperf3, put into their initrd, TCP from the client to the server and the other way. All are there at once
- * and take turns, each SECONDS long, so that what else the machine does meets all of them; who has no turn is idle. Medians
- * and their ratios are printed. */
+ * and take turns, each SECONDS long, so that what else the machine does meets all of them; who has no turn is stopped, for an
+ * idle guest's timers are work too. Medians and their ratios are printed. */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -29,7 +29,8 @@
 #include "uplink/broker.h"
 #include "vm/command_line.h"
 
-#define ROUNDS_MAX 50
+#define ROUNDS_MAX       50
+#define ROUNDS_PER_START 3
 
 extern const char guest_script_start[], guest_script_end[];
 
@@ -150,6 +151,13 @@ static void stop_guest(struct guest *g)
     process_kill_and_reap(g->pid);
     fclose(g->in);
     fclose(g->out);
+}
+
+static void signal_guests(const struct lab *l, int signal)
+{
+    kill(l->client.pid, signal);
+    if (l->server.pid)
+        kill(l->server.pid, signal);
 }
 
 /* The next number that the guest tells; NULL: one it comes to tell by itself. */
@@ -343,26 +351,42 @@ static void run_round(struct way *ways, size_t count, int round)
     for (size_t m = 0; m < ARRAY_SIZE(asked); m++)
         for (size_t i = 0; i < count; i++) {
             struct way *w = &ways[(i + (size_t)round) % count];
-            if (!w->skip)
-                w->results[m][round] = ask(&w->lab.client, asked[m]);
+            if (w->skip)
+                continue;
+            signal_guests(&w->lab, SIGCONT);
+            w->results[m][round] = ask(&w->lab.client, asked[m]);
+            signal_guests(&w->lab, SIGSTOP);
         }
 }
 
-static void run_all(struct way *ways, size_t count, const struct bench *b, int rounds)
+static void start_all(struct way *ways, size_t count, const struct bench *b)
 {
     for (struct way *w = ways; w < ways + count; w++) {
-        w->lab.fds[0] = w->lab.fds[1] = -1;
+        w->lab = (struct lab){.fds = {-1, -1}};
         if (!w->skip)
             w->start(b, &w->lab);
     }
     for (struct way *w = ways; w < ways + count; w++)
         if (!w->skip)
             ask(&w->lab.client, NULL);
-    for (int i = 0; i < rounds; i++)
-        run_round(ways, count, i);
     for (struct way *w = ways; w < ways + count; w++)
         if (!w->skip)
-            lab_stop(&w->lab);
+            signal_guests(&w->lab, SIGSTOP);
+}
+
+/* The same guests differ by a tenth from start to start: every few rounds there are new ones. */
+static void run_all(struct way *ways, size_t count, const struct bench *b, int rounds)
+{
+    for (int i = 0; i < rounds; i++) {
+        if (i % ROUNDS_PER_START == 0)
+            start_all(ways, count, b);
+        run_round(ways, count, i);
+        if (i + 1 < rounds && (i + 1) % ROUNDS_PER_START)
+            continue;
+        for (struct way *w = ways; w < ways + count; w++)
+            if (!w->skip)
+                lab_stop(&w->lab);
+    }
 }
 
 int main(int argc, char **argv)
