@@ -342,7 +342,8 @@ static void print_ratio(const struct way *a, const struct way *b, const char *fl
     double ratio[3];
     for (size_t m = 0; m < ARRAY_SIZE(asked); m++)
         ratio[m] = a->results[m][rounds / 2] / b->results[m][rounds / 2];
-    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name, ratio[RTT], ratio[OUT], ratio[BACK], floor);
+    printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name, ratio[RTT], ratio[OUT], ratio[BACK],
+           floor);
 }
 
 /* Each measurement of all ways before the next one: what is compared is near in time. Another way begins each round. */
