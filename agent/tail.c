@@ -93,29 +93,31 @@ static int send_news(struct tail *t)
     }
 }
 
-/* Does the path mean another file now? Then finishes the old one, which may have grown since it was read to its end, and opens
- * the new one. */
-static bool follow_name(struct tail *t)
+/* Does the path mean another file now? Then finishes the old one, which may have grown since it was read to its end, opens the
+ * new one, and returns 1. -1: the call is over. */
+static int follow_name(struct tail *t)
 {
     struct stat mine, named;
     if (!t->path || fstat(t->fd, &mine) < 0)
-        return false;
+        return 0;
     if (stat(t->path, &named) < 0) {
         set_watches(t); /* its directory may be another one meanwhile, or gone: then the name is polled */
         if (stat(t->path, &named) < 0)
-            return false;
+            return 0;
     }
     if (named.st_dev == mine.st_dev && named.st_ino == mine.st_ino)
-        return false;
+        return 0;
     int fd = open(t->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return false;
-    send_news(t);
+        return 0;
+    int over = send_news(t);
     close(t->fd);
     t->fd = fd;
     t->at = 0;
+    if (over < 0)
+        return -1;
     set_watches(t);
-    return true;
+    return 1;
 }
 
 static void tail(struct tail *t)
@@ -126,11 +128,14 @@ static void tail(struct tail *t)
     call_begun(t->call, &shape_value_offset, &begun);
     t->block = xmalloc(PIECE_MAX);
     while (!send_news(t)) {
+        int followed = 1;
         if (!fstat(t->fd, &st) && st.st_size < t->at)
             t->at = 0;
-        else if (!follow_name(t))
+        else
+            followed = follow_name(t);
+        if (!followed)
             wait_for_change(t);
-        if (__atomic_load_n(&t->call->cancelled, __ATOMIC_ACQUIRE))
+        if (followed < 0 || __atomic_load_n(&t->call->cancelled, __ATOMIC_ACQUIRE))
             break;
     }
     free(t->block);

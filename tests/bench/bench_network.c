@@ -315,16 +315,16 @@ static void lab_stop(struct lab *l)
 
 /* ---- all of it ---- */
 
+enum { RTT, OUT, BACK };
+static const char *const asked[] = {"rtt", "out", "back"}; /* us, Mbit/s, Mbit/s */
+
 struct way {
     const char *name;
     void (*start)(const struct bench *b, struct lab *l);
     bool absent, skip;
     struct lab lab;
-    double results[3][ROUNDS_MAX]; /* of `asked` */
+    double results[ARRAY_SIZE(asked)][ROUNDS_MAX];
 };
-
-enum { RTT, OUT, BACK };
-static const char *const asked[] = {"rtt", "out", "back"}; /* us, Mbit/s, Mbit/s */
 
 static void print_way(struct way *w, int rounds)
 {
@@ -339,7 +339,7 @@ static void print_ratio(const struct way *a, const struct way *b, const char *fl
 {
     if (a->skip || b->skip)
         return;
-    double ratio[3];
+    double ratio[ARRAY_SIZE(asked)];
     for (size_t m = 0; m < ARRAY_SIZE(asked); m++)
         ratio[m] = a->results[m][rounds / 2] / b->results[m][rounds / 2];
     printf("  %s / %s: round trip %.2f, out %.2f, back %.2f   (%s)\n", a->name, b->name, ratio[RTT], ratio[OUT], ratio[BACK],

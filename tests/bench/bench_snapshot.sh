@@ -3,8 +3,8 @@
 #
 #   PROVIUM=build/release/bin/provium tests/bench/bench_snapshot.sh [N] [PART…]
 #
-# Parts: hit sizes distribution host many save reset; all without any. `ahead always` stands for machines started ahead of need: with
-# `idle`, the default, a machine that does something else has none.
+# Parts: hit sizes distribution host many save reset; all without any. `ahead always` stands for machines started ahead of
+# need: with `idle`, the default, a machine that does something else has none.
 set -e
 provium=$(readlink -f "${PROVIUM:-build/dev/bin/provium}")
 restore=$(dirname "$provium")/bench_restore

@@ -327,8 +327,8 @@ static void transfers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_AGENT(handles),  WITH_AGENT(large_and_sparse), WITH_AGENT(full_disk),    WITH_AGENT(blocked_reads),
-        WITH_AGENT(tails),    WITH_AGENT(rotations),        WITH_AGENT(windows),      WITH_AGENT(descriptors),
+        WITH_AGENT(handles),      WITH_AGENT(large_and_sparse), WITH_AGENT(full_disk), WITH_AGENT(blocked_reads),
+        WITH_AGENT(tails),        WITH_AGENT(rotations),        WITH_AGENT(windows),   WITH_AGENT(descriptors),
         WITH_AGENT(many_streams), WITH_AGENT(transfers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
